@@ -188,7 +188,7 @@ export const ACCESS = {
         'certificate-delete',
         'status-show',
       ],
-      member: ['member-list', 'member-ping', 'member-forget', 'member-drain'],
+      member: ['member-list', 'member-ping', 'counter-list', 'member-forget', 'member-drain'],
     },
     hears: {},
     buckets: [],

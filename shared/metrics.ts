@@ -8,6 +8,9 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
  * configuration: never an address, a host or a domain that a stranger can choose, since each new value takes memory for good.
  */
 
+/** One counter with one set of values of its labels. */
+export type Series = { name: string; labels: Record<string, string>; value: number };
+
 /** Everything that this process counts. */
 export const metrics = new Registry();
 
@@ -31,4 +34,19 @@ export function gauge<L extends string>(name: string, help: string, labelNames: 
   // One without labels would be 0 before it is read.
   if (labelNames.length === 0) made.remove();
   return made;
+}
+
+/** What the counters with these names, prefix and all, say now; a name that there is not is left out. */
+export async function seriesOf(names: readonly string[]): Promise<Series[]> {
+  const found = await Promise.all(names.map((name) => metrics.getSingleMetric(name)?.get()));
+  return found.flatMap((metric) =>
+    // A word, whatever its type says.
+    metric?.type.toString() !== 'counter'
+      ? []
+      : metric.values.map(({ labels, value }) => ({
+          name: metric.name,
+          labels: Object.fromEntries(Object.entries(labels).map(([label, text]) => [label, String(text)])),
+          value,
+        })),
+  );
 }

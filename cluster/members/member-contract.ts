@@ -58,6 +58,9 @@ export const Member = About.extend({
 });
 export type Member = z.infer<typeof Member>;
 
+/** A counter with one set of values of its labels (shared/metrics.ts). */
+const Series = z.object({ name: word, labels: words(z.string()), value: z.number() });
+
 export const memberContract = defineContract('member', 1, {
   operations: {
     /** The processes that this one knows, itself among them. */
@@ -80,6 +83,11 @@ export const memberContract = defineContract('member', 1, {
     'member-ping': {
       request: z.object({}),
       reply: z.object({ node: z.string(), process: z.string(), time: z.number() }),
+    },
+    /** What the counters with these names have counted since the start of this process. */
+    'counter-list': {
+      request: z.object({ names: z.array(word).max(MOST_ENTRIES) }),
+      reply: z.object({ node: z.string(), process: z.string(), series: z.array(Series) }),
     },
     /** Forget a node that was taken out for good: those of its processes that are gone. Answers how many those were. */
     'member-forget': { request: z.object({ node: word }), reply: z.object({ count: z.number().int() }) },

@@ -1,6 +1,7 @@
 import type { Handlers } from '#shared/contract.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
+import { seriesOf } from '#shared/metrics.ts';
 import { announcer, listen, serve } from '../actor.ts';
 import type { Bus } from '../bus/bus.ts';
 import { configDigests } from '../config/digest.ts';
@@ -134,6 +135,7 @@ export class Membership {
         return { ...self(), ...(away !== undefined && { away }), members: this.members() };
       },
       'member-ping': () => ({ ...self(), time: Date.now() }),
+      'counter-list': async ({ names }) => ({ ...self(), series: await seriesOf(names) }),
       'member-forget': ({ node }) => ({ count: this.#forget(node) }),
       'member-drain': async () => {
         await this.#deps.drain();

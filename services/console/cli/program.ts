@@ -10,6 +10,7 @@ import { failureText, usageError } from './exit.ts';
 const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
   start: () => import('./commands/start.ts'),
   status: () => import('./commands/status.ts'),
+  top: () => import('./commands/top.ts'),
   health: () => import('./commands/health.ts'),
   config: () => import('./commands/config.ts'),
   queue: () => import('./mail/commands/queue.ts'),
