@@ -1,15 +1,16 @@
 import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
 import { Directive, MOST_DIRECTIVES } from '#shared/directive.ts';
-import { QUEUE_ID } from '#shared/ids.ts';
 import { Authenticity } from '#shared/mail/authenticity.ts';
 import { Envelope, Origin } from '#shared/mail/envelope.ts';
+import { MessageFacts } from '#shared/mail/message-facts.ts';
 import { FoundMessage, MessageSearch } from '#shared/mail/message-search.ts';
 import { MessageTls } from '#shared/mail/message-tls.ts';
 import { QueuedFacts, QueueEntry } from '#shared/mail/queue-entry.ts';
 import { ReportPage } from '#shared/mail/reports/dmarc-rows.ts';
 import { TlsReportPage } from '#shared/mail/reports/tls-rows.ts';
 import { TlsRecord } from '#shared/mail/tls-memory.ts';
+import { CopyChange } from '#shared/queue/copy-change.ts';
 import { QueueFilter } from '#shared/queue/filter.ts';
 import { Affected, READ } from './contract/common.ts';
 import { operatorOperations } from './contract/operators.ts';
@@ -22,22 +23,6 @@ import { queueOperations } from './contract/queue.ts';
 
 /** Largest chunk in bytes. Bodies cross the bus in pieces of at most this size. */
 export const CHUNK_BYTES = 32 * 1024;
-/** What the listener learned about a message while its bytes passed. */
-export const MessageFacts = z.object({
-  /** Bytes of the header block as received, the empty line included. */
-  headerBytes: z.number().int().nonnegative(),
-  /** Bytes of the whole message as received. */
-  size: z.number().int().nonnegative(),
-  /** Base64 SHA-256 of the relaxed body (RFC 6376 §3.4.4), which signatures at delivery cover. */
-  bodyHash: z.string(),
-  /** Octets above 127 occur in the body / in the header: the next hop must offer 8BITMIME / SMTPUTF8. */
-  eightBitBody: z.boolean(),
-  eightBitHeader: z.boolean(),
-  /** Its Message-ID as it is written, with the angle brackets; absent where it has none. */
-  messageId: z.string().max(1000).optional(),
-});
-export type MessageFacts = z.infer<typeof MessageFacts>;
-
 /** Destinations in one announcement of demand; a router that has work for more says `more`. */
 export const MOST_DEMAND_LINES = 500;
 /** Records of the TLS of others in one announcement. */
@@ -47,21 +32,6 @@ export const CLAIMS_BUCKET = 'sealpost-claims';
 
 /** Most messages that one call about copies may name. */
 export const MOST_COPIES = 2000;
-
-/**
- * A change of the copy of one message. `put` names records of the queue and the sizes of their sealed values, which
- * follow each other in the bytes of the request; with `complete` the copy is whole. `drop`: the message no longer needs
- * one; its receipt, as JSON, is to be kept in its place.
- */
-const CopyChange = z.union([
-  z.object({
-    id: z.string().regex(QUEUE_ID),
-    put: z.array(z.object({ key: z.string(), size: z.number().int().positive() })).min(1),
-    complete: z.boolean(),
-  }),
-  z.object({ id: z.string().regex(QUEUE_ID), drop: z.literal(true), receipt: z.string().optional() }),
-]);
-export type CopyChange = z.infer<typeof CopyChange>;
 
 /** The two stores of a pair and its generation. */
 const PairName = z.object({ owner: z.string(), holder: z.string(), generation: z.number().int().positive() });

@@ -1,12 +1,12 @@
 import { isAscii } from 'node:buffer';
 import { messageTooLarge } from '#services/policy/contract.ts';
-import type { MessageFacts } from '#services/router/contract.ts';
 import { BodyHashes, type BodyHashKind, RELAXED, wantedBodyHashes } from '#shared/dkim/body-hashes.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Authenticity, BodyHash } from '#shared/mail/authenticity.ts';
 import { EmptyLineFinder } from '#shared/mail/empty-line-finder.ts';
 import { messageIdOf } from '#shared/mail/header.ts';
 import { HeaderStart } from '#shared/mail/header-start.ts';
+import type { MessageFacts } from '#shared/mail/message-facts.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
 import { withOutcome } from '../filters/outcome.ts';
 import type { Screening } from '../filters/screening.ts';

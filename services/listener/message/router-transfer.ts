@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { CHUNK_BYTES, type MessageFacts } from '#services/router/contract.ts';
+import { CHUNK_BYTES } from '#services/router/contract.ts';
 import type { Calls } from '#services/topology.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
+import type { MessageFacts } from '#shared/mail/message-facts.ts';
 import type { MessageTls } from '#shared/mail/message-tls.ts';
 
 /**

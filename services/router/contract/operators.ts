@@ -7,8 +7,8 @@ import { TlsReportPart } from '#shared/mail/reports/tls-report.ts';
 import { LostTls } from '#shared/mail/tls.ts';
 import { LedgerPage, LedgerRequest } from '#shared/mail/tls-ledger.ts';
 import { TlsName, TlsRecord } from '#shared/mail/tls-memory.ts';
-import { ProbedDomain } from '#shared/mail/tls-probe.ts';
 import { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
+import { ProbedDomain } from '#shared/tls/probe.ts';
 import { transcriptRead } from '#shared/transcript/operation.ts';
 import { READ } from './common.ts';
 

@@ -8,7 +8,8 @@ import type { Calls } from '#services/topology.ts';
 import type { Answer } from '#shared/contract.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { CLAIMS_BUCKET, type CopyChange, type PairName, type RouterContract } from '../contract.ts';
+import type { CopyChange } from '#shared/queue/copy-change.ts';
+import { CLAIMS_BUCKET, type PairName, type RouterContract } from '../contract.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Corrupt } from '../store/corrupt.ts';
 import type { Slot, Slots } from '../store/slots.ts';
@@ -35,8 +36,7 @@ import { TakeOver } from './take-over.ts';
  *   copy-sender.ts   when a message is on two disks, and how the second copy follows; sending.ts: what is sent
  *   held-copies.ts   the copies of others on this disk; comparison.ts: which of them their owner still needs
  *   take-over.ts     what becomes of them when their owner dies; adoptions.ts: what this node took over, in its own words
- *   overtaken.ts     what becomes of ours when another node took them over
- *   hand-over.ts     how the whole queue goes to other nodes at a drain
+ *   overtaken.ts     what becomes of ours when another node took them over; hand-over.ts: how all go to others at a drain
  *
  * It sits on top of intake and queue, which know nothing of it: service.ts hands them what they ask for. Without a bus
  * there are no other routers: then all of this does nothing, and every message is this node's.

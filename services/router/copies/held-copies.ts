@@ -2,7 +2,7 @@ import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
-import type { CopyChange } from '../contract.ts';
+import type { CopyChange } from '#shared/queue/copy-change.ts';
 import { keepReceipt } from '../receipts/kept.ts';
 import { keys, rangeOf } from '../store/records.ts';
 import { asPair, type ClaimRecord, pairKey } from './claims.ts';

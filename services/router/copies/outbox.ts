@@ -1,7 +1,8 @@
 import type { StoreOperation } from '#cluster/store.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { type CopyChange, MOST_COPIES, type PairName } from '../contract.ts';
+import type { CopyChange } from '#shared/queue/copy-change.ts';
+import { MOST_COPIES, type PairName } from '../contract.ts';
 import type { CopyPlace } from '../store/records.ts';
 
 /**

@@ -5,9 +5,9 @@ import { errorText, SealpostError } from '#shared/errors.ts';
 import { EarlierAttempts } from '#shared/mail/attempt.ts';
 import { Authenticity } from '#shared/mail/authenticity.ts';
 import { EnvelopeRecipient, Origin, RecipientStatus } from '#shared/mail/envelope.ts';
+import { MessageFacts } from '#shared/mail/message-facts.ts';
 import { MessageTls } from '#shared/mail/message-tls.ts';
 import { MessageHold, SentNotice } from '#shared/mail/queue-entry.ts';
-import { MessageFacts } from '../contract.ts';
 import { seal, sealJson, unseal } from './seal.ts';
 
 /**

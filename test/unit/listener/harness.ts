@@ -12,13 +12,14 @@ import { RelayRules } from '#services/policy/relay/relay-rules.ts';
 import { Rewriting } from '#services/policy/rewrite/rewriting.ts';
 import { declaredSize } from '#services/policy/sender/declared-size.ts';
 import { loginRequired } from '#services/policy/sender/login-required.ts';
-import type { MessageFacts, RouterContract } from '#services/router/contract.ts';
+import type { RouterContract } from '#services/router/contract.ts';
 import type { Calls } from '#services/topology.ts';
 import type { CallOptions, Client } from '#shared/contract.ts';
 import type { ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { Envelope, Origin } from '#shared/mail/envelope.ts';
+import type { MessageFacts } from '#shared/mail/message-facts.ts';
 
 type ListenersPolicy = Calls<'listener', 'policy'>;
 

@@ -4,13 +4,7 @@ import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
-import {
-  CHUNK_BYTES,
-  type MessageFacts,
-  type Present,
-  type RouterContract,
-  routerContract,
-} from '#services/router/contract.ts';
+import { CHUNK_BYTES, type Present, type RouterContract, routerContract } from '#services/router/contract.ts';
 import { Copies } from '#services/router/copies/copies.ts';
 import type { DeliveryDeps } from '#services/router/delivery/delivery.ts';
 import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/delivery/job.ts';
@@ -27,6 +21,7 @@ import { type Logger, silentLogger } from '#shared/log.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { Envelope, EnvelopeRecipient, Origin } from '#shared/mail/envelope.ts';
 import { messageIdOf } from '#shared/mail/header.ts';
+import type { MessageFacts } from '#shared/mail/message-facts.ts';
 import type { MessageTls } from '#shared/mail/message-tls.ts';
 import type { QueueEntry } from '#shared/mail/queue-entry.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { routerContract } from '#services/router/contract.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
-import type { ProbedDomain } from '#shared/mail/tls-probe.ts';
+import type { ProbedDomain } from '#shared/tls/probe.ts';
 import { firstUsed, hostName, hostRows, outcomeOf } from '../../reports/tls/probed.ts';
 import { type CommonOptions, openCaller, print, withCommon } from '../context.ts';
 import { EXIT, usageError } from '../exit.ts';

@@ -1,5 +1,5 @@
 import { verdictText } from '#shared/mail/tls.ts';
-import type { ProbedDomain, ProbedHost } from '#shared/mail/tls-probe.ts';
+import type { ProbedDomain, ProbedHost } from '#shared/tls/probe.ts';
 
 /** What a look at a destination found, in sentences. */
 

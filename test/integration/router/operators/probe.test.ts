@@ -5,7 +5,7 @@ import { routerContract } from '#services/router/contract.ts';
 import { LostDestinations } from '#services/router/delivery/tls-policy/lost.ts';
 import { probeDomain } from '#services/router/operators/probe.ts';
 import { silentLogger } from '#shared/log.ts';
-import type { ProbedDomain } from '#shared/mail/tls-probe.ts';
+import type { ProbedDomain } from '#shared/tls/probe.ts';
 import { type DaneSite, send, startDaneSite } from '#test/integration/router/delivery/dane/dane-site.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { testSettings } from '#test/unit/router/delivery/fixtures.ts';

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Store } from '#cluster/store.ts';
-import type { CopyChange } from '#services/router/contract.ts';
 import { HeldCopies } from '#services/router/copies/held-copies.ts';
 import { KeptReceipt, keys, parseRecord } from '#services/router/store/records.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
+import type { CopyChange } from '#shared/queue/copy-change.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { codeOf, ORIGIN } from '#test/unit/router/fixture.ts';
 

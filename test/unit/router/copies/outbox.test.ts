@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
-import type { CopyChange } from '#services/router/contract.ts';
 import { Outbox } from '#services/router/copies/outbox.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
+import type { CopyChange } from '#shared/queue/copy-change.ts';
 import { codeOf } from '#test/unit/router/fixture.ts';
 
 const PLACE = { store: 'HOLDERHOLDER', node: 'edge-2', generation: 1 };

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { CertificateVerdict, Protection, TlsDemand, TlsSource } from './tls.ts';
+import { CertificateVerdict, Protection, TlsDemand, TlsSource } from '../mail/tls.ts';
 
 /** What would become of mail for a domain, host by host: as a router answers that looked. */
 
