@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Directive } from '../directive.ts';
-import { EarlierAttempts } from './attempt.ts';
+import { EarlierAttempts, TriedHost } from './attempt.ts';
 import { Authenticity } from './authenticity.ts';
 import { EnvelopeRecipient, Origin, RecipientStatus } from './envelope.ts';
 import { MessageTls } from './message-tls.ts';
@@ -70,6 +70,8 @@ export const QueueEntry = z.object({
       redirected: Directive.optional(),
       /** The keys that signed the mail at the last attempt. */
       signatures: z.array(z.object({ domain: z.string(), selector: z.string() })).optional(),
+      /** The other hosts that the last attempt tried, in that order; in answers about one message. */
+      others: z.array(TriedHost).optional(),
       /** Delivery failed, and the mail cannot be returned (dsn.null-reverse-path). */
       dead: z.boolean().optional(),
       /** The attempts before the last one, which `status` has; in answers about one message. */

@@ -1,4 +1,5 @@
 import { errorCode, errorText } from '#shared/errors.ts';
+import type { TriedHost } from '#shared/mail/attempt.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
 import type { Protection } from '#shared/mail/tls.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from './job.ts';
@@ -37,11 +38,19 @@ export class Unreachable extends Error {
   readonly protection: Protection | undefined;
   /** `failed` only: no host can do what the message asks of TLS. */
   readonly insecure: boolean;
+  /** The other hosts that were tried. */
+  readonly others: readonly TriedHost[];
 
   constructor(
     state: 'deferred' | 'failed',
     kept: Reply,
-    options: { local?: boolean; host?: string | undefined; protection?: Protection; insecure?: boolean } = {},
+    options: {
+      local?: boolean;
+      host?: string | undefined;
+      protection?: Protection;
+      insecure?: boolean;
+      others?: readonly TriedHost[];
+    } = {},
   ) {
     super(kept.text);
     this.name = 'Unreachable';
@@ -51,6 +60,7 @@ export class Unreachable extends Error {
     this.host = options.host;
     this.protection = options.protection;
     this.insecure = options.insecure ?? false;
+    this.others = options.others ?? [];
   }
 }
 
@@ -87,6 +97,7 @@ export function allRecipients(
     outcome,
     ...(result.local === true ? { local: true } : {}),
     ...(result.insecure === true ? { insecure: true } : {}),
+    ...(result.others !== undefined && result.others.length > 0 && { others: result.others }),
     ...(result.notice === undefined ? {} : { notice: result.notice }),
   }));
 }

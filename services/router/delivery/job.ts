@@ -1,5 +1,6 @@
 import type { RouteOauth } from '#cluster/config/schema/oauth.ts';
 import type { Directive } from '#shared/directive.ts';
+import type { TriedHost } from '#shared/mail/attempt.ts';
 import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { EnvelopeRecipient, Outcome } from '#shared/mail/envelope.ts';
 import type { Reply } from '#shared/mail/reply.ts';
@@ -65,6 +66,8 @@ export type RecipientResult = {
   index: number;
   state: 'delivered' | 'deferred' | 'failed';
   outcome: Outcome;
+  /** The other hosts that were tried for this recipient, in that order; absent where there was none. */
+  others?: readonly TriedHost[];
   /**
    * The cause lies on this node (signer away, DNS silent, disk full), not with the peer: tried again soon, no attempt
    * is counted.

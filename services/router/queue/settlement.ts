@@ -21,7 +21,7 @@ import {
   type StatusChange,
   untold,
 } from '../notices/notices.ts';
-import { keepAttempt } from '../receipts/attempts.ts';
+import { keepAttempt, keptHosts } from '../receipts/attempts.ts';
 import { receiptOf } from '../receipts/receipt.ts';
 import type { Bodies } from '../store/bodies.ts';
 import { isFinal, isFinished, type Message, putRecipient, type Recipient, removalOf } from '../store/message.ts';
@@ -250,7 +250,10 @@ export class Settlement {
         status = { state: 'deferred', attempts: 0, nextAttempt: now + max, outcome: result.outcome };
       }
       const silent = isRepeat(recipient.status, status, result);
-      if (!silent) keepAttempt(attempt.message, recipient);
+      if (!silent) {
+        keepAttempt(attempt.message, recipient);
+        recipient.others = keptHosts(result.others, attempt.message.recipients.length);
+      }
       recipient.nextHop = attempt.hop.key;
       recipient.redirected = attempt.hop.redirected;
       recipient.signatures = attempt.signatures;

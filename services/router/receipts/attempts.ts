@@ -1,4 +1,4 @@
-import type { Attempt, EarlierAttempts } from '#shared/mail/attempt.ts';
+import type { Attempt, EarlierAttempts, TriedHost } from '#shared/mail/attempt.ts';
 import { cut } from '#shared/text.ts';
 import type { Message, Recipient } from '../store/message.ts';
 
@@ -8,7 +8,8 @@ import type { Message, Recipient } from '../store/message.ts';
  * and it travels with the second copy, a take-over and the receipt.
  *
  * The first attempts and the last ones are kept: the first say why the mail waits at all, the last what it waits for now. A
- * message with many recipients keeps fewer of each, so that its receipt stays a record that can be sent.
+ * message with many recipients keeps fewer of each, so that its receipt stays a record that can be sent. So it is with the
+ * hosts that an attempt tried before the one that decided.
  */
 
 const FIRST = 3;
@@ -17,10 +18,15 @@ const LAST = 20;
 const MOST_OF_MESSAGE = 1000;
 /** Characters of a reply. */
 const LONGEST_REPLY = 500;
+/** Hosts of an attempt beside the one that decided, and of all attempts of a message together. */
+const OTHERS = 4;
+const OTHERS_OF_MESSAGE = 1000;
+/** Characters of what such a host said. */
+const LONGEST_OTHER_REPLY = 200;
 
 /** Another attempt for this recipient has ended: before its status changes, keep what that says. */
 export function keepAttempt({ recipients }: Pick<Message, 'recipients'>, recipient: Recipient): void {
-  const { status, nextHop, signatures, earlier } = recipient;
+  const { status, nextHop, signatures, others, earlier } = recipient;
   if (status.state === 'waiting') return;
   const { at, host, reply, tls } = status.outcome;
   const attempt: Attempt = {
@@ -29,9 +35,21 @@ export function keepAttempt({ recipients }: Pick<Message, 'recipients'>, recipie
     host,
     reply: { ...reply, text: cut(reply.text, LONGEST_REPLY) },
     tls,
+    others: keptHosts(others, recipients.length * (FIRST + LAST)),
     signatures,
   };
   recipient.earlier = withAttempt(earlier, attempt, recipients.length);
+  recipient.others = undefined;
+}
+
+/** As many of the other hosts of an attempt as are kept where a message may have so many attempts. */
+export function keptHosts(others: readonly TriedHost[] = [], attempts: number): TriedHost[] | undefined {
+  const most = Math.min(OTHERS, Math.floor(OTHERS_OF_MESSAGE / attempts));
+  const kept = others.slice(0, most).map(({ host, reply }) => ({
+    ...(host !== undefined && { host }),
+    reply: { ...reply, text: cut(reply.text, LONGEST_OTHER_REPLY) },
+  }));
+  return kept.length > 0 ? kept : undefined;
 }
 
 /** One attempt more, within the bounds of a message with that many recipients. */

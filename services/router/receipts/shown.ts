@@ -33,12 +33,13 @@ export function shownReceipt(queueId: string, receipt: ReadReceipt): Shown {
   return { entry, finished: true, ...(copy && { copy }) };
 }
 
-/** An entry with the earlier attempts of its recipients. */
+/** An entry with the earlier attempts of its recipients, and all hosts of the last one. */
 export function withAttempts(entry: QueueEntry, recipients: readonly RecipientRecord[]): QueueEntry {
-  if (recipients.every(({ earlier }) => earlier === undefined)) return entry;
+  if (recipients.every(({ earlier, others }) => earlier === undefined && others === undefined)) return entry;
   const attempts = shortened(
     recipients.map(({ earlier }) => earlier),
     MOST_CHARACTERS,
   );
-  return { ...entry, recipients: entry.recipients.map((one, n) => ({ ...one, earlier: attempts[n] })) };
+  const withThem = entry.recipients.map((one, n) => ({ ...one, earlier: attempts[n], others: recipients[n]?.others }));
+  return { ...entry, recipients: withThem };
 }

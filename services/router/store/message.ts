@@ -31,8 +31,8 @@ export function loadedMessage(
 
 /** The recipient without what only memory knows. */
 export function recipientRecord(r: Recipient): RecipientRecord {
-  const { recipient, status, nextHop, signatures, redirected, earlier, junkToRefused, dead } = r;
-  return { recipient, status, nextHop, signatures, redirected, earlier, junkToRefused, dead };
+  const { recipient, status, nextHop, signatures, redirected, others, earlier, junkToRefused, dead } = r;
+  return { recipient, status, nextHop, signatures, redirected, others, earlier, junkToRefused, dead };
 }
 
 /** The operations that write a new message, apart from its body. */

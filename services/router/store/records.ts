@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { StoreOperation } from '#cluster/store.ts';
 import { Directive } from '#shared/directive.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
-import { EarlierAttempts } from '#shared/mail/attempt.ts';
+import { EarlierAttempts, TriedHost } from '#shared/mail/attempt.ts';
 import { Authenticity } from '#shared/mail/authenticity.ts';
 import { EnvelopeRecipient, Origin, RecipientStatus } from '#shared/mail/envelope.ts';
 import { MessageFacts } from '#shared/mail/message-facts.ts';
@@ -87,11 +87,12 @@ export type MessageRecord = z.infer<typeof MessageRecord>;
 export const RecipientRecord = z.object({
   recipient: EnvelopeRecipient,
   status: RecipientStatus,
-  /** Of the last attempt: where it went and which keys signed it. */
+  /** Of the last attempt: where it went, which keys signed it, and the hosts that it tried beside the one that decided. */
   nextHop: z.string().optional(),
   signatures: z.array(SigningKeyRef).optional(),
   /** Why it did not go where its route says. */
   redirected: Directive.optional(),
+  others: z.array(TriedHost).optional(),
   /** The attempts before the last one; absent where there was none. */
   earlier: EarlierAttempts.optional(),
   /** The mailbox for junk refused the mail for good: it goes to the recipient's own, with the mark of junk. */

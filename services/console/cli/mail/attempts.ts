@@ -6,13 +6,13 @@ import type { Entry } from './queued.ts';
 
 /** The attempts at a message, for people: those that ended alike for several recipients in one row. */
 
-/** Where no recipient was tried more than once, the table of recipients says all: then there are no lines. */
+/** Where no recipient was tried more than once, nor at several hosts, the table of recipients says all: then there are no lines. */
 export function attemptLines(entry: Entry): string[] {
-  if (entry.recipients.every(({ earlier }) => earlier === undefined)) return [];
+  if (entry.recipients.every(({ earlier, others }) => earlier === undefined && others === undefined)) return [];
   const rows = new Map<string, { attempt: Attempt; to: string[] }>();
   for (const recipient of entry.recipients) {
     for (const attempt of attemptsOf(recipient)) {
-      const key = JSON.stringify([attempt.at, attempt.nextHop, attempt.host, attempt.reply]);
+      const key = JSON.stringify([attempt.at, attempt.nextHop, attempt.host, attempt.reply, attempt.others]);
       const row = rows.get(key) ?? { attempt, to: [] };
       row.to.push(recipient.recipient.address);
       rows.set(key, row);
@@ -24,15 +24,15 @@ export function attemptLines(entry: Entry): string[] {
     '',
     table(
       ['ATTEMPT', 'RECIPIENT', 'NEXT HOP', 'SIGNED BY', 'OUTCOME'],
-      inOrder.map(({ attempt, to }) => cellsOf(attempt, to)),
+      inOrder.flatMap(({ attempt, to }) => [cellsOf(attempt, to), ...cellsOfOthers(attempt)]),
     ),
     ...(leftOut === 0 ? [] : [`(attempts between the first ones and the last ones are left out: ${leftOut})`]),
   ];
 }
 
 /** All attempts of a recipient that are known, the last one too. */
-function attemptsOf({ earlier, status, nextHop, signatures }: Entry['recipients'][number]): Attempt[] {
-  const last = status.state === 'waiting' ? [] : [{ ...status.outcome, nextHop, signatures }];
+function attemptsOf({ earlier, status, nextHop, others, signatures }: Entry['recipients'][number]): Attempt[] {
+  const last = status.state === 'waiting' ? [] : [{ ...status.outcome, nextHop, others, signatures }];
   return [...(earlier?.attempts ?? []), ...last];
 }
 
@@ -45,4 +45,9 @@ function cellsOf(attempt: Attempt, to: readonly string[]): string[] {
     signatures.map(({ selector, domain }) => `${selector}.${domain}`).join(', '),
     outcomeText(attempt),
   ];
+}
+
+/** The other hosts of an attempt, below it. */
+function cellsOfOthers({ at, others = [] }: Attempt): string[][] {
+  return others.map(({ host, reply }) => ['', '', 'other host', '', outcomeText({ at, reply, ...(host && { host }) })]);
 }

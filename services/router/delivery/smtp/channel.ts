@@ -4,7 +4,7 @@ import { type Channel, Unreachable } from '../channel.ts';
 import { keyOf } from '../hosts/host-order.ts';
 import type { Job, JobRecipient, OpenedMessage, RecipientResult } from '../job.ts';
 import type { Target } from '../tls-policy/wanted.ts';
-import { Search, waiting } from './search.ts';
+import { Search, waiting, withOthers } from './search.ts';
 import type { PeerSession, PeerSessionOptions } from './session.ts';
 import type { ChunkingFaults } from './transaction/chunking.ts';
 import type { Transfer } from './transaction/exchange.ts';
@@ -99,8 +99,11 @@ export class SmtpChannel implements Channel {
       this.#transactionOptions(used ? this.#transfer : 'data'),
     );
     const results = await this.#run(first, used);
-    if (first.further.length === 0 && first.elsewhere.length === 0) return results;
-    const search = used ? new Search() : this.#options.search;
+    const known = used ? undefined : this.#options.search;
+    if (first.further.length === 0 && first.elsewhere.length === 0) {
+      return known === undefined ? results : results.map((result) => withOthers(result, known.heard));
+    }
+    const search = known ?? new Search();
     search.tried.add(keyOf(this.#session.target));
     return this.#goOn({ job, message, search }, first, results);
   }
@@ -112,6 +115,9 @@ export class SmtpChannel implements Channel {
     firstResults: RecipientResult[],
   ): Promise<RecipientResult[]> {
     const results = new Map(firstResults.map((result) => [result.index, result]));
+    /** How many of the hosts in `search.heard` were tried before a recipient got its result. */
+    const heard = new Map(firstResults.map(({ index }) => [index, search.heard.length]));
+    let said = firstResults;
     let sessions = 1;
     let progress = false;
     let last = first;
@@ -121,13 +127,16 @@ export class SmtpChannel implements Channel {
       let recipients: readonly JobRecipient[] = last.further;
       if (recipients.length === 0 || !this.usable || this.#isFull) {
         recipients = last.elsewhere;
-        const reason = results.get(recipients[0]?.index ?? -1)?.outcome.reply;
-        if (reason === undefined || sessions >= mostSessions(last)) break;
-        if (!(await this.#move(job, search, reason))) break;
+        const reason = said.find(({ index }) => index === recipients[0]?.index)?.outcome;
+        if (reason === undefined) break;
+        search.note(reason);
+        if (sessions >= mostSessions(last) || !(await this.#move(job, search, reason.reply))) break;
         sessions++;
       }
       last = new Transaction(this.#session, { job, recipients, message }, this.#transactionOptions('data'));
-      for (const result of await this.#run(last, false)) {
+      said = await this.#run(last, false);
+      for (const result of said) {
+        heard.set(result.index, search.heard.length);
         // A host that deferred it may take it later: that this one never will is not the end.
         if (!last.unfit || results.get(result.index)?.state !== 'deferred') results.set(result.index, result);
       }
@@ -140,7 +149,10 @@ export class SmtpChannel implements Channel {
         if (result?.state === 'failed') results.set(index, waiting(result, obstacle));
       }
     }
-    const all = [...results.values()];
+    for (const { index } of last.elsewhere) heard.delete(index);
+    const all = [...results.values()].map((result) =>
+      withOthers(result, search.heard.slice(0, heard.get(result.index))),
+    );
     return progress ? all.map((result) => (result.state === 'deferred' ? { ...result, progress } : result)) : all;
   }
 

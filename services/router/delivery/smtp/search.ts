@@ -1,3 +1,4 @@
+import type { TriedHost } from '#shared/mail/attempt.ts';
 import type { Reply } from '#shared/mail/reply.ts';
 import type { RecipientResult } from '../job.ts';
 
@@ -8,6 +9,8 @@ export type Trouble = { reply: Reply; local: boolean; host: string | undefined }
 export class Search {
   /** Targets that were tried, by their keys. */
   readonly tried = new Set<string>();
+  /** What came of those that did not take it, in the order in which they were tried. */
+  readonly heard: TriedHost[] = [];
   /** Names of hosts that could not be used, and why; without a name: the hosts could not be found out. */
   readonly #unusable = new Map<string | undefined, Trouble>();
   /** Names of hosts that the message does not fit. */
@@ -15,6 +18,11 @@ export class Search {
 
   noteUnusable(name: string | undefined, trouble: Trouble): void {
     this.#unusable.set(name, trouble);
+    this.note(trouble);
+  }
+
+  note({ host, reply }: { host?: string | undefined; reply: Reply }): void {
+    if (this.heard.at(-1)?.reply !== reply) this.heard.push(host === undefined ? { reply } : { host, reply });
   }
 
   noteUnfit(name: string): void {
@@ -28,6 +36,12 @@ export class Search {
   get obstacle(): Trouble | undefined {
     return [...this.#unusable].find(([name]) => name === undefined || !this.#unfit.has(name))?.[1];
   }
+}
+
+/** A result with the hosts that were tried beside the one that decided. */
+export function withOthers(result: RecipientResult, heard: readonly TriedHost[]): RecipientResult {
+  const others = heard.filter(({ host }) => host === undefined || host !== result.outcome.host);
+  return others.length === 0 ? result : { ...result, others };
 }
 
 /** The result of a message that fits no host that was asked, while another one cannot be used. */

@@ -109,7 +109,9 @@ export class SmtpTransport implements Transport {
       return undefined;
     }
     const isHopeless = !signal.aborted && unfound === undefined && (await this.#isHopeless(failed));
-    throw isHopeless ? insecure(failed, last.attempt) : unreachable(last.error, last.attempt);
+    throw isHopeless
+      ? insecure(failed, last.attempt, search.heard)
+      : unreachable(last.error, last.attempt, search.heard);
   }
 
   /** No host of the destination can do what the message asks of TLS: none that was tried, and no other may be there. */

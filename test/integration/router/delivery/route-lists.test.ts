@@ -77,6 +77,19 @@ test('Postfix is the next host after one that fails in the middle of a session',
   const shown = JSON.parse(await node.sealpost('queue', 'list', '--json'));
   assert.deepEqual(shown.entries ?? shown, []);
   assert.equal(postfix.exit, undefined);
+  // Both hosts are in the receipt.
+  const { messages } = JSON.parse(await node.sealpost('queue', 'find', 'b@d.test', '--json'));
+  const queueId = messages[0].queueId as string;
+  const found = JSON.parse(await node.sealpost('queue', 'show', queueId, '--json'));
+  const facts = JSON.parse(await node.sealpost('why', queueId, '--json'));
+  const [host, wanted] = [`127.0.0.1[127.0.0.1]:${first.port}`, { code: 421, enhanced: '4.3.2', text: 'going down' }];
+  for (const { entry } of [found, facts.found[0].facts]) {
+    const [recipient] = entry.recipients;
+    assert.deepEqual(recipient.others, [{ host, reply: wanted }]);
+    assert.equal(recipient.status.outcome.host, `127.0.0.1[127.0.0.1]:${port}`);
+  }
+  const lines = (await node.sealpost('queue', 'show', queueId)).split('\n');
+  assert.match(lines.at(-2) ?? '', /^ +other host +421 4\.3\.2 going down \(127\.0\.0\.1\[127\.0\.0\.1\]:\d+\)$/);
 });
 
 test('LMTP servers in a list: a recipient that one refuses for good stays refused, the others get the mail once', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { keepAttempt, shortened, withAttempt } from '#services/router/receipts/attempts.ts';
+import { keepAttempt, keptHosts, shortened, withAttempt } from '#services/router/receipts/attempts.ts';
 import type { EarlierAttempts } from '#shared/mail/attempt.ts';
 import { reply } from '#shared/mail/reply.ts';
 import { tempDir } from '#test/kit/temp.ts';
@@ -66,6 +66,41 @@ test('a long reply is cut', () => {
   const { earlier } = recipient as typeof recipient & { earlier?: EarlierAttempts };
   assert.equal(earlier?.attempts[0]?.nextHop, 'mx:peer.example');
   assert.ok((earlier?.attempts[0]?.reply.text.length ?? 0) < 600);
+});
+
+test('the other hosts of an attempt are kept with it, a few of them and in few words', async () => {
+  const host = (n: number) => ({
+    host: `mx${n}.peer.example[192.0.2.${n}]:25`,
+    reply: reply(451, '4.3.0', 'x'.repeat(900)),
+  });
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path);
+  const queueId = await router.send({ envelope: envelope(['bob@peer.example']) });
+  await (await router.delivery.next()).end('deferred', LATER, { others: [1, 2, 3, 4, 5, 6].map(host) });
+  const queued = (await router.show(queueId)).entry.recipients[0];
+  assert.deepEqual(
+    queued?.others?.map((one) => one.host),
+    [1, 2, 3, 4].map((n) => host(n).host),
+  );
+  assert.ok(JSON.stringify(queued?.others).length < 1300);
+  const { entries } = await router.service.handlers['message-list']({ limit: 10 }, router.context());
+  assert.equal(entries[0]?.recipients[0]?.others, undefined, 'not in lists');
+
+  await retry(router, queueId);
+  await (await router.delivery.next()).end('delivered', OK, { others: [host(9)] });
+  const left = (await router.show(queueId)).entry.recipients[0];
+  assert.deepEqual(left?.earlier?.attempts[0]?.others, queued?.others);
+  assert.deepEqual(
+    left?.others?.map((one) => one.host),
+    [host(9).host],
+  );
+});
+
+test('the more attempts a message may have, the fewer of their other hosts are kept', () => {
+  const others = Array.from({ length: 9 }, () => ({ reply: LATER }));
+  const kept = [1, 23, 250, 251, 500, 1000, 1001].map((attempts) => keptHosts(others, attempts)?.length);
+  assert.deepEqual(kept, [4, 4, 4, 3, 2, 1, undefined]);
+  assert.equal(keptHosts([], 1), undefined);
 });
 
 const retry = async (router: TestRouter, queueId: string): Promise<void> => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { NextHop } from '#services/router/delivery/job.ts';
+import type { NextHop, RecipientResult } from '#services/router/delivery/job.ts';
 import type { Resolver } from '#services/router/delivery/resolver.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { type SinkAction, type SinkOptions, SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
@@ -86,6 +86,8 @@ test('a best host that fails in the middle of the message does not keep it from 
     }
   }
   await using site = await hosts({}, {});
+  // The message takes a while on a busy machine, and the host is not silent meanwhile.
+  site.settings.replace(testSettings({ delivery: { connections: 1 } }).current);
   const [best] = site.sinks;
   const done = site.run(testJob({ message: slow, size: 100 * 64_000 }));
   await waitFor(() => best?.sessions[0]?.lines.includes('DATA'), { what: 'the message to be under way' });
@@ -124,6 +126,48 @@ test('all hosts are tried, and the words of the last one that heard of the messa
   assert.deepEqual(brief(result === undefined ? [] : [result]), ['deferred 421 4.3.2']);
   assert.equal(result?.outcome.host, `relay.test[127.0.0.3]:${site.sinks[0]?.port}`);
   assert.deepEqual(site.sessions(), [1, 1, 1, 1]);
+  assert.deepEqual(others(result), ['127.0.0.1: 451 4.4.2', '127.0.0.2: 451 4.3.0', '127.0.0.4: 451 4.4.2']);
+});
+
+/** The other hosts of an attempt, and what they said. */
+function others(result: RecipientResult | undefined): string[] {
+  return (result?.others ?? []).map(
+    ({ host, reply }) => `${/\[(.*)\]/.exec(host ?? '')?.[1]}: ${reply.code} ${reply.enhanced}`,
+  );
+}
+
+test('each recipient has the hosts that were tried for it', async () => {
+  await using site = await hosts(
+    { CONNECT: HOST_DOWN },
+    { 'RCPT b@x.test': '550 5.1.1 nobody', DATA: '451 4.3.0 no' },
+    { 'RCPT c@x.test': '450 4.2.1 busy' },
+  );
+  const job = () => testJob({ recipients: ['b@x.test', 'c@x.test', 'd@x.test'] });
+  const results = await site.run(job());
+  assert.deepEqual(brief(results), ['failed 550 5.1.1', 'deferred 450 4.2.1', 'delivered 250 2.0.0']);
+  const [b, c, d] = results.toSorted((one, other) => one.index - other.index);
+  assert.deepEqual(others(b), ['127.0.0.1: 421 4.3.2']);
+  for (const result of [c, d]) assert.deepEqual(others(result), ['127.0.0.1: 421 4.3.2', '127.0.0.2: 451 4.3.0']);
+});
+
+test('a message that follows on the same connection has tried no other host', async () => {
+  await using site = await hosts({ CONNECT: HOST_DOWN }, {});
+  assert.deepEqual(others((await site.run())[0]), ['127.0.0.1: 421 4.3.2']);
+  const [next] = await site.run();
+  assert.equal(next?.others, undefined);
+  assert.deepEqual(site.sessions(), [1, 1]);
+});
+
+test('where no host can be used, each is known', async () => {
+  await using site = await hosts(
+    { CONNECT: HOST_DOWN },
+    { CONNECT: 'close' },
+    { EHLO: '550 5.7.1 go away', HELO: '550 5.7.1 no' },
+  );
+  const [result] = await site.run();
+  assert.equal(result?.state, 'deferred');
+  assert.match(result?.outcome.host ?? '', /127\.0\.0\.3/);
+  assert.deepEqual(others(result), ['127.0.0.1: 421 4.3.2', '127.0.0.2: 451 4.4.2']);
 });
 
 test('no more than five hosts are spoken to in one attempt, however many there are', async () => {
