@@ -1,21 +1,27 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
+import type { Program } from '#test/kit/program.ts';
 import { Load } from '#test/kit/smtp/load.ts';
 import { Tally } from '#test/kit/smtp/tally.ts';
+import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { fill } from './fill.ts';
+import { describeMemory, type Memory, memoryOf, processorSeconds, reportsInto, residentOf } from './resources.ts';
 
 /**
  * A node with a very long queue beside one with none: memory, the first deliveries after a start, processor while nothing
- * is due, and throughput to a destination that takes everything, in turns.
+ * is due, and throughput to a destination that takes everything.
  *
- *   node test/bench/scale/million.ts [--messages 1000000] [--destinations 50000] [--size 1024] [--seconds 10] [--rounds 3]
+ *   node test/bench/scale/million.ts [--messages 1000000] [--destinations 50000] [--size 1024] [--seconds 10] [--rounds 5]
  *
  * All mail is deferred for hours, to domains that nobody asks for, but three messages: the first, the middle and the last
  * of the queue are due.
+ *
+ * Throughput is measured in turns, and each round begins with the other node than the one before: what else the machine does
+ * hits both. A round before them warms both up. The processor time for a message says what the node needs, however
+ * much of the machine it gets.
  */
 
 const { values } = parseArgs({
@@ -24,57 +30,71 @@ const { values } = parseArgs({
     destinations: { type: 'string', default: '50000' },
     size: { type: 'string', default: '1024' },
     seconds: { type: 'string', default: '10' },
-    rounds: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '5' },
     sessions: { type: 'string', default: '20' },
   },
 });
 const messages = Number(values.messages);
 const seconds = Number(values.seconds);
-const TICKS_PER_SECOND = 100;
 
 function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-function residentMb(pid: number): number {
-  const kb = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
-  return Number(kb) / 1024;
-}
-
-/** Memory of the process itself, without the pages of files that it maps. */
-function anonymousMb(pid: number): number {
-  const kb = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
-  return Number(kb) / 1024;
-}
-
-/** Seconds of the processor that a process has used. */
-function processorSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
-}
-
-async function idleShare(pid: number): Promise<number> {
-  const before = processorSeconds(pid);
+async function idleShare({ pid }: Program): Promise<number> {
+  const before = await processorSeconds(pid);
   await delay(10_000);
-  return (processorSeconds(pid) - before) / 10;
+  return ((await processorSeconds(pid)) - before) / 10;
 }
 
-async function throughput(node: SealpostNode, sink: Tally, name: string): Promise<number> {
+/** Messages a second, and the processor time of the node for each. */
+type Rate = { perSecond: number; processorMs: number };
+
+async function throughput(node: SealpostNode, { pid }: Program, sink: Tally, name: string): Promise<Rate> {
   await using load = new Load(name, { port: node.port, sessions: Number(values.sessions), to: 'a@healthy.test' });
   load.start();
   await delay(2000);
-  const [at, before] = [performance.now(), sink.messages];
+  const [at, before, used] = [performance.now(), sink.messages, await processorSeconds(pid)];
   await delay(seconds * 1000);
-  const rate = ((sink.messages - before) * 1000) / (performance.now() - at);
+  const count = sink.messages - before;
+  const rate = {
+    perSecond: (count * 1000) / (performance.now() - at),
+    processorMs: (((await processorSeconds(pid)) - used) * 1000) / count,
+  };
   await load.stop();
   await waitFor(() => [...load.accepted].every((id) => sink.arrivals.has(id)), { timeout: 60_000, what: 'the rest' });
   return rate;
 }
 
+function median(numbers: readonly number[]): number {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1 ? (sorted[middle] ?? 0) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
+}
+
+/** The median, with the least and the most beside it. */
+function spread(numbers: readonly number[], digits: number): string {
+  const [least, most] = [Math.min(...numbers), Math.max(...numbers)].map((n) => n.toFixed(digits));
+  return `${median(numbers).toFixed(digits)} (${least} to ${most})`;
+}
+
+/** What a message of the long queue adds, in bytes. */
+function sayMemory(when: string, long: Memory, short: Memory): void {
+  const each = (a: number, b: number): string => ((a - b) / messages).toFixed(0);
+  say(`${when}, long queue:  ${describeMemory(long)}`);
+  say(`${when}, empty queue: ${describeMemory(short)}`);
+  say(
+    `${when}, bytes a message: resident ${each(long.resident, short.resident)}, of the process itself ` +
+      `${each(long.anonymous, short.anonymous)}, heap ${each(long.heapUsed, short.heapUsed)}`,
+  );
+}
+
 await using sink = await Tally.start();
 const config = `routes: [{ to: healthy.test, via: "smtp://127.0.0.1:${sink.port}" }]\n`;
-await using empty = await SealpostNode.create({ config });
-await using full = await SealpostNode.create({ config });
+await using reports = await tempDir('reports');
+const environment = reportsInto(reports.path);
+await using empty = await SealpostNode.create({ config, environment });
+await using full = await SealpostNode.create({ config, environment });
 
 const due = new Set([0, Math.floor(messages / 2), messages - 1]);
 const filling = performance.now();
@@ -97,8 +117,8 @@ const program = full.launch();
 const first = waitFor(() => sink.messages > 0, { timeout: 600_000, what: 'the first delivery' }).then(() => since());
 const all = waitFor(() => sink.messages >= due.size, { timeout: 600_000, what: 'what is due' }).then(() => since());
 let peak = 0;
-const watch = setInterval(() => {
-  peak = Math.max(peak, residentMb(program.pid));
+const watch = setInterval(async () => {
+  peak = Math.max(peak, (await residentOf(program.pid)).resident);
 }, 100);
 await using one = new Load('new', { port: full.port, sessions: 1, rate: 2, to: 'new@healthy.test' });
 one.start();
@@ -112,31 +132,32 @@ await program.waitForOutput(/"queue read"/, 600_000);
 say(`queue read after ${since()}: ${/.*"queue read".*/.exec(program.output)?.[0]}`);
 
 await delay(5000);
-say(
-  `processor while nothing is due: ${((await idleShare(program.pid)) * 100).toFixed(1)} % of a core, with an empty queue ${((await idleShare(emptyProgram.pid)) * 100).toFixed(1)} %`,
-);
+const idle = [await idleShare(program), await idleShare(emptyProgram)].map((share) => `${(share * 100).toFixed(1)} %`);
+say(`processor while nothing is due: ${idle[0]} of a core, with an empty queue ${idle[1]}`);
 clearInterval(watch);
-const above = residentMb(program.pid) - residentMb(emptyProgram.pid);
-const own = anonymousMb(program.pid) - anonymousMb(emptyProgram.pid);
-say(
-  `resident: ${residentMb(program.pid).toFixed(0)} MB (${peak.toFixed(0)} MB at most), with an empty queue ` +
-    `${residentMb(emptyProgram.pid).toFixed(0)} MB: ${((above * 2 ** 20) / messages).toFixed(0)} bytes a message, ` +
-    `${((own * 2 ** 20) / messages).toFixed(0)} without mapped files`,
-);
+sayMemory('at rest', await memoryOf(program.pid, reports.path), await memoryOf(emptyProgram.pid, reports.path));
+say(`resident at most until then: ${(peak / 2 ** 20).toFixed(0)} MiB`);
 
-const rates: { empty: number; full: number }[] = [];
-for (let round = 0; round < Number(values.rounds); round++) {
-  rates.push({
-    empty: await throughput(empty, sink, `empty${round}`),
-    full: await throughput(full, sink, `full${round}`),
-  });
+const rates: Record<'long' | 'short', Rate[]> = { long: [], short: [] };
+for (let round = 0; round <= Number(values.rounds); round++) {
+  const turns = round % 2 === 0 ? (['short', 'long'] as const) : (['long', 'short'] as const);
+  for (const turn of turns) {
+    const [node, running] = turn === 'long' ? [full, program] : [empty, emptyProgram];
+    const rate = await throughput(node, running, sink, `${turn}${round}`);
+    if (round > 0) rates[turn].push(rate);
+  }
 }
-for (const { empty: a, full: b } of rates) say(`messages a second: empty ${a.toFixed(0)}, long ${b.toFixed(0)}`);
-const sum = rates.reduce((s, r) => ({ empty: s.empty + r.empty, full: s.full + r.full }), { empty: 0, full: 0 });
-say(`long queue against empty queue: ${(sum.full / sum.empty).toFixed(2)}`);
-// Both have the garbage of work now, and the room that V8 keeps for it.
-const [long, short] = [residentMb(program.pid), residentMb(emptyProgram.pid)];
+for (const [name, of] of [
+  ['long', rates.long],
+  ['empty', rates.short],
+] as const) {
+  const perSecond = of.map((rate) => rate.perSecond);
+  const processor = of.map((rate) => rate.processorMs);
+  say(`${name} queue: ${spread(perSecond, 0)} messages a second, ${spread(processor, 2)} ms of processor for each`);
+}
+const ratios = (key: keyof Rate): number[] => rates.long.map((rate, n) => rate[key] / (rates.short[n]?.[key] ?? 0));
 say(
-  `resident after that work: ${long.toFixed(0)} MB, with an empty queue ${short.toFixed(0)} MB: ` +
-    `${(((long - short) * 2 ** 20) / messages).toFixed(0)} bytes a message`,
+  `long queue against empty queue: throughput ${spread(ratios('perSecond'), 2)}, processor ${spread(ratios('processorMs'), 2)}`,
 );
+// Both have the garbage of work now, and the room that V8 keeps for it.
+sayMemory('after that work', await memoryOf(program.pid, reports.path), await memoryOf(emptyProgram.pid, reports.path));
