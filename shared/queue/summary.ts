@@ -1,7 +1,10 @@
 import { z } from 'zod';
 
-/** What a summary of the queue is by: the recipient's domain, the pattern of the last reply, the reverse-path, the node. */
-export const SummaryBy = z.enum(['destination', 'reply', 'sender', 'node']);
+/**
+ * What a summary of the queue is by: the recipient's domain, the pattern of the last reply, the reverse-path, the node; of held
+ * mail, what holds it, with the name of its rule; of mail with copies for archives, the archive.
+ */
+export const SummaryBy = z.enum(['destination', 'reply', 'sender', 'node', 'hold', 'archive']);
 export type SummaryBy = z.infer<typeof SummaryBy>;
 
 /** Messages of a kind. Times are ms since 1970. */

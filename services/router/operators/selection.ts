@@ -8,7 +8,7 @@ import type { Routing } from '../queue/routing.ts';
 import { loadMessage } from '../store/load.ts';
 import { isFinal, isJunk, loadedMessage, type Message, type Recipient } from '../store/message.ts';
 import { MessageRecord, parseRecord, queueIdOf, RecipientRecord, rangeOf } from '../store/records.ts';
-import type { Slot, Slots } from '../store/slots.ts';
+import type { Slot, SlotState, Slots } from '../store/slots.ts';
 
 /**
  * The messages of the queue that a filter means, oldest first, a page at a time. They are read from the store, so it is what
@@ -19,6 +19,7 @@ export type SelectionDeps = { store: Store; slots: Slots; routing: Routing; log:
 
 /** Work for one page: it ends, perhaps with nothing on it, and the next one goes on. */
 const PAGE_MS = 300;
+const MOST_FEW = 1000;
 
 export type Walk = {
   filter: QueueFilter;
@@ -47,8 +48,8 @@ export async function walkPage(deps: SelectionDeps, walk: Walk, visit: Visit): P
     return isWanted ? slot : undefined;
   };
   const wanted = (id: string): boolean => slotOf(id) !== undefined;
-  const messages =
-    filter.ids === undefined ? messagesFrom(deps, after, wanted) : messagesNamed(deps, filter.ids, after, wanted);
+  const ids = filter.ids ?? fewOf(deps.slots, filter.state);
+  const messages = ids === undefined ? messagesFrom(deps, after, wanted) : messagesNamed(deps, ids, after, wanted);
   for await (const { id, message } of messages) {
     const slot = message === undefined ? undefined : slotOf(id);
     const isFull =
@@ -56,6 +57,14 @@ export async function walkPage(deps: SelectionDeps, walk: Walk, visit: Visit): P
     if (isFull || performance.now() > end) return id;
   }
   return undefined;
+}
+
+/** The messages of a state, where it is quicker to read each of them than all of the queue. */
+function fewOf(slots: Slots, state: SlotState | undefined): string[] | undefined {
+  const { counts } = slots;
+  const all = counts.active + counts.deferred + counts.hold;
+  if (state === undefined || counts[state] > Math.min(MOST_FEW, all / 10)) return undefined;
+  return [...slots.all()].filter((slot) => slot.state === state).map(({ id }) => id);
 }
 
 function isMeant(

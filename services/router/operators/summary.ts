@@ -1,8 +1,10 @@
-import { domainOf, normalizeDomain } from '#shared/address/address.ts';
+import { domainOf, normalizeAddress, normalizeDomain } from '#shared/address/address.ts';
 import type { QueueFilter } from '#shared/queue/filter.ts';
 import { replyPattern } from '#shared/queue/reply-pattern.ts';
 import type { QueueGroup, SummaryBy } from '#shared/queue/summary.ts';
 import { dueAt, isFinal, type Message } from '../store/message.ts';
+import type { MessageRecord } from '../store/records.ts';
+import { isMail } from './change.ts';
 import { type SelectionDeps, walkPage } from './selection.ts';
 
 /**
@@ -46,9 +48,18 @@ function nextAttempt({ recipients }: Message): number {
 function keysOf(by: SummaryBy, { record, recipients }: Message, node: string): Iterable<string> {
   if (by === 'node') return [node];
   if (by === 'sender') return [record.reversePath || '<>'];
+  if (by === 'hold') return record.held ? [holdText(record)] : [];
   const open = recipients.filter(({ status }) => !isFinal(status));
+  if (by === 'archive')
+    return new Set(open.filter((one) => !isMail(one)).map(({ recipient }) => normalizeAddress(recipient.address)));
   if (by === 'destination') return new Set(open.map(({ recipient }) => normalizeDomain(domainOf(recipient.address))));
   return new Set(
     open.map(({ status }) => (status.state === 'deferred' ? replyPattern(status.outcome.reply) : 'not tried yet')),
   );
+}
+
+/** `rule court-order`, `operator`. */
+function holdText({ hold }: MessageRecord): string {
+  const by = hold?.by ?? 'operator';
+  return hold?.rule === undefined ? by : `${by} ${hold.rule}`;
 }

@@ -8,6 +8,7 @@ import { type Facts, needsAttention } from '../../reports/doctor/finding.ts';
 import { gatherLdap } from '../../reports/doctor/ldap.ts';
 import { gatherFilters } from '../../reports/doctor/mail-filters.ts';
 import { gatherSentMail } from '../../reports/doctor/sent-mail.ts';
+import { gatherWaitingMail } from '../../reports/doctor/waiting-mail.ts';
 import { type CommonOptions, print, readConfig, withCommon, withStore } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { findingLine } from '../findings.ts';
@@ -29,15 +30,16 @@ async function doctor(domain: string | undefined, options: CommonOptions): Promi
       .client(memberContract)
       ['member-list']({})
       .catch(() => ({ members: [] }));
-    const [sent, damage, exposures, ldap, filters, certificates] = await Promise.all([
+    const [sent, waiting, damage, exposures, ldap, filters, certificates] = await Promise.all([
       gatherSentMail(caller, members),
+      gatherWaitingMail(caller, members),
       gatherDamage(caller),
       gatherExposures(caller, members),
       gatherLdap(caller, members),
       gatherFilters(caller, members),
       gatherCertificatesIfAny(store, caller, members),
     ]);
-    const others = { exposures, ldap, filters, certificates };
+    const others = { waiting, exposures, ldap, filters, certificates };
     return gatherFacts(store, config, { ...sent, ...damage, members, ...others }, domain);
   });
   const findings = examine(facts);

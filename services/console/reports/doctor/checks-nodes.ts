@@ -6,6 +6,7 @@ import { frontFindings, gatewayFindings, openRelayFindings } from './exposure.ts
 import { type Check, type Facts, type Finding, listText } from './finding.ts';
 import { ldapFindings } from './ldap.ts';
 import { filterFindings } from './mail-filters.ts';
+import { heldCopyFindings, heldMailFindings, waitingCopyFindings } from './waiting-mail.ts';
 
 /** Whether the nodes have the same keys, the same time, and the NEKs that open the keys. */
 
@@ -60,6 +61,9 @@ export const NODE_CHECKS: Record<string, Check> = {
   'ldap-away': ({ ldap = [] }) => ldapFindings(ldap),
   suspended: ({ directives = [] }) => directives.filter(({ kind }) => kind === 'suspend').map(directed),
   redirected: ({ directives = [] }) => directives.filter(({ kind }) => kind === 'redirect').map(directed),
+  'copies-held': ({ waiting, now }) => (waiting === undefined ? [] : heldCopyFindings(waiting, now)),
+  'copies-waiting': ({ waiting, now }) => (waiting === undefined ? [] : waitingCopyFindings(waiting, now)),
+  'mail-held': ({ waiting, now }) => (waiting === undefined ? [] : heldMailFindings(waiting, now)),
   'source-missing': ({ missingSources = [] }) =>
     missingSources.map(({ path, address }) => ({
       severity: 'error',

@@ -28,6 +28,7 @@ type Gathered = Pick<
   | 'ldap'
   | 'filters'
   | 'lostTls'
+  | 'waiting'
   | 'directives'
   | 'certificates'
 > & {

@@ -9,6 +9,7 @@ import type { NekStatus } from '#shared/keys/holders.ts';
 import type { DnsView, KeyStatus } from '#shared/keys/key-status.ts';
 import type { RotationStatus } from '#shared/keys/rotation.ts';
 import type { LostTls } from '#shared/mail/tls.ts';
+import type { QueueGroup } from '#shared/queue/summary.ts';
 import type { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
 import type { CertificateFacts } from '../certificates/facts.ts';
 import type { UnsignedMail } from './sent-mail.ts';
@@ -50,6 +51,9 @@ export type LdapServer = { node: string; url: string; error?: string | undefined
 /** A mail filter as a listener of `node` reaches it. */
 export type MailFilter = { node: string } & NonNullable<ListenerStatus['filters']>[number];
 
+/** `held`: by what holds it; `copies`: those for archives that have been tried for long, by the archive. */
+export type WaitingMail = { held: QueueGroup[]; copies: QueueGroup[] };
+
 export type StoreStatus = z.output<(typeof credentialStoreContract.operations)['status-show']['reply']>;
 
 /** A key, and what every live node saw of it just now. */
@@ -82,6 +86,8 @@ export type Facts = {
   unsigned: UnsignedMail[];
   /** What operators have suspended and redirected. */
   directives?: Directive[];
+  /** Mail that waits, of every router that answers. */
+  waiting?: WaitingMail;
   /** Destinations that had TLS before, as each router says. */
   lostTls?: LostTls[];
   /** Stores that were damaged, of every process that answers. */

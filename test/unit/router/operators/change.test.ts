@@ -49,12 +49,18 @@ test('more than a page goes on after it, and mail that came meanwhile is left al
   const to = Array.from({ length: 510 }, (_, n) => `user${n}@one.test`);
   for (const address of to) await router.send({ envelope: envelope([address]), hold: true });
   const first = await change(router, { operation: 'remove' });
-  assert.equal(first.count, 500);
+  // A page also ends when it has taken its time.
+  assert.ok(first.count <= 500);
   assert.ok(first.next !== undefined);
   while (Date.now() <= first.until) await new Promise((resolve) => setTimeout(resolve, 1));
   const late = await router.send({ envelope: envelope(['late@one.test']), hold: true });
-  const second = await change(router, { operation: 'remove', after: first.next, until: first.until });
-  assert.deepEqual([second.count, second.next], [10, undefined]);
+  let { count } = first;
+  for (let after: string | undefined = first.next; after !== undefined; ) {
+    const page: ChangePage = await change(router, { operation: 'remove', after, until: first.until });
+    count += page.count;
+    after = page.next;
+  }
+  assert.equal(count, 510);
   assert.equal(await state(router, late), 'hold');
   assert.equal((await change(router, { operation: 'remove', filter: { ids: [late] }, until: first.until })).count, 1);
 });

@@ -5,7 +5,7 @@ import { reply } from '#shared/mail/reply.ts';
 import type { QueueFilter } from '#shared/queue/filter.ts';
 import type { QueueGroup, SummaryBy } from '#shared/queue/summary.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import { envelope, TestRouter } from '#test/unit/router/fixture.ts';
+import { envelope, NO_USER, OK, TestRouter } from '#test/unit/router/fixture.ts';
 
 test('the queue is counted by destination, reply, sender and node', async () => {
   await using folder = await tempDir();
@@ -36,6 +36,31 @@ test('the queue is counted by destination, reply, sender and node', async () => 
   for (const queueId of ids) await router.service.handlers['message-hold']({ queueId }, context);
   assert.equal((await count('destination', { domain: 'one.test' }))[0]?.next, undefined, 'held');
   assert.equal((await count('reply', { state: 'active' }))[0]?.next, 0, 'now');
+});
+
+test('held mail is counted by what holds it, copies by their archives', async () => {
+  await using folder = await tempDir();
+  const rules = [
+    { name: 'court', when: { to: ['one.test'] }, hold: true },
+    { name: 'archive', when: { to: ['two.test'] }, journal: { to: 'archive@Vault.test' } },
+  ];
+  await using router = await TestRouter.start(folder.path, { config: { rules } });
+  const count = async (by: SummaryBy, filter: QueueFilter): Promise<string[]> => {
+    const { groups } = await router.service.handlers['queue-summarize']({ by, filter }, router.context());
+    return merged(groups).map(({ key, messages }) => `${messages} ${key}`);
+  };
+  let last = '';
+  for (const to of ['a@one.test', 'b@two.test', 'c@two.test']) last = await router.send({ envelope: envelope([to]) });
+  for (let n = 0; n < 4; n++) {
+    const given = await router.delivery.next();
+    if (given.to[0] === 'b@two.test') await given.end('delivered', OK);
+    else if (given.to[0] === 'c@two.test') await given.end('deferred', reply(451, '4.7.1', 'later'));
+    else await given.end('failed', NO_USER);
+  }
+  await router.service.handlers['message-hold']({ queueId: last }, router.context());
+  assert.deepEqual(await count('hold', { state: 'hold' }), ['1 journal archive', '1 operator', '1 rule court']);
+  assert.deepEqual(await count('hold', { state: 'deferred' }), []);
+  assert.deepEqual(await count('archive', {}), ['2 archive@vault.test']);
 });
 
 test('what several nodes count is added up, the largest first', () => {

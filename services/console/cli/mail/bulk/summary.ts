@@ -17,13 +17,15 @@ const TITLES: Record<SummaryBy, string> = {
   reply: 'LAST REPLY',
   sender: 'SENDER',
   node: 'NODE',
+  hold: 'HELD BY',
+  archive: 'COPY FOR ARCHIVE',
 };
 
 /** Characters of a group in a table. */
 const LONGEST = 100;
 
 export function registerSummary(command: (name: string, text: string) => Command): void {
-  withFilter(command('summary', 'how much mail waits, by destination, last reply, sender or node'))
+  withFilter(command('summary', 'how much mail waits, by destination, last reply, sender or node, or by what holds it'))
     .addOption(new Option('--by <what>', 'what is counted').choices(SummaryBy.options).default('destination'))
     .option('--limit <number>', 'how many rows at most', parseCount, 100)
     .action(summary);

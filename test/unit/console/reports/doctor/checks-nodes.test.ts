@@ -20,7 +20,35 @@ const MEMBER: Member = {
   ...{ contracts: {}, started: NOW - DAY, config: {}, heard: 100, clock: 0, stopped: false },
 };
 
+const held = (key: string, messages = 3) => ({
+  waiting: { held: [{ key, messages, oldest: NOW - 2 * DAY }], copies: [] },
+});
+
 testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
+  [
+    'copies that an archive refused',
+    held('journal legal'),
+    'copies-held',
+    'error',
+    'rule legal',
+    /does not take the copies of 3 messages, the oldest of 2d ago: they are held.*queue release/,
+  ],
+  [
+    'mail that a rule holds',
+    held('rule court', 1),
+    'mail-held',
+    'note',
+    'rule court',
+    /holds a message of 2d ago.*queue release.*queue remove/,
+  ],
+  [
+    'copies that an archive has not taken for a day',
+    { waiting: { held: [], copies: [{ key: 'a@vault.test', messages: 2, oldest: NOW - 2 * DAY }] } },
+    'copies-waiting',
+    'warning',
+    'archive a@vault.test',
+    /its copies of 2 messages.*--recipient a@vault\.test/,
+  ],
   [
     'a change of the configuration that a process refused',
     { members: [{ ...MEMBER, refused: 'sealpost.yaml:3: limits.sessions: expected a number' }, MEMBER] },
