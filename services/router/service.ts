@@ -242,8 +242,7 @@ function handlers(router: () => Running, delivering: Delivering): Handlers<Route
     'tls-memory-list': (request) => router().tls.memory.page(request),
     'tls-memory-forget': async ({ name }) => ({ records: await router().tls.memory.forget(name) }),
     ...directiveHandlers(() => router().told.directives),
-    'tls-probe': ({ domain }) =>
-      probeDomain(domain, { ...delivering, memory: router().tls.memory, sts: router().tls.sts }),
+    'tls-probe': ({ domain }) => probeDomain(domain, { ...delivering, ...probing(router()) }),
     'transcript-read': (request) => transcripts.read(request),
     'status-show': () => statusOf(router(), settings, lostTls),
   };
@@ -255,6 +254,8 @@ function assertWhole(running: Running): Running {
   const text = 'the router still reads its queue, which is long: try again in a moment';
   throw new SealpostError(CALL_ERRORS.unavailable, text);
 }
+
+const probing = ({ tls: { memory, sts }, told: { directives } }: Running) => ({ memory, sts, directives });
 
 async function readPiece({ views }: Running, { queueId, offset }: { queueId: string; offset: number }) {
   const { total, bytes } = await views.read(queueId, offset);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Directive } from '../directive.ts';
 import { CertificateVerdict, Protection, TlsDemand, TlsSource } from '../mail/tls.ts';
 
 /** What would become of mail for a domain, host by host: as a router answers that looked. */
@@ -37,13 +38,26 @@ const ProbedHost = z.object({
 });
 export type ProbedHost = z.infer<typeof ProbedHost>;
 
-export const ProbedDomain = z.object({
-  node: z.string(),
+const ProbedWay = z.object({
   /** Where the route leads; empty: nowhere. */
   nextHop: z.string(),
+  /** Why that is not what the route says. */
+  redirected: Directive.optional(),
   /** In the order in which they are tried first; none where mail stays on this machine. */
   hosts: z.array(ProbedHost),
   /** Why there are none. */
   unreachable: z.object({ state: z.enum(['deferred', 'failed']), reply: z.string() }).optional(),
+});
+export type ProbedWay = z.infer<typeof ProbedWay>;
+
+/** That of everybody whose mail takes no other one. */
+export const ProbedDomain = ProbedWay.extend({
+  node: z.string(),
+  /** Those of senders that routes name, where they lead elsewhere. */
+  others: z
+    .array(
+      ProbedWay.extend({ for: z.array(z.object({ from: z.string().optional(), user: z.string().optional() })).min(1) }),
+    )
+    .optional(),
 });
 export type ProbedDomain = z.infer<typeof ProbedDomain>;

@@ -4,17 +4,19 @@ import { silentLogger } from '#shared/log.ts';
 import { formatReply } from '#shared/mail/reply.ts';
 import { readableTime } from '#shared/mail/tls.ts';
 import { cut } from '#shared/text.ts';
-import type { ProbedDomain, ProbedHost } from '#shared/tls/probe.ts';
+import type { ProbedDomain, ProbedHost, ProbedWay } from '#shared/tls/probe.ts';
 import { Grants } from '../delivery/access-tokens.ts';
 import { Unreachable } from '../delivery/channel.ts';
 import { createTransport, type DeliveryDeps } from '../delivery/delivery.ts';
+import type { NextHop } from '../delivery/job.ts';
 import { MxLookup } from '../delivery/mx.ts';
 import { createResolver } from '../delivery/resolver.ts';
 import { SmtpTransport } from '../delivery/smtp/transport.ts';
 import { LostDestinations } from '../delivery/tls-policy/lost.ts';
 import type { TlsMemory } from '../delivery/tls-policy/memory.ts';
 import type { Probed } from '../delivery/tls-policy/probe.ts';
-import { Routing } from '../queue/routing.ts';
+import { type Redirects, Routing } from '../queue/routing.ts';
+import { waysTo } from '../queue/ways.ts';
 
 /**
  * What would become of mail for a domain, host by host: by the route, the look-ups and the handshakes of delivery itself, up
@@ -27,28 +29,54 @@ const LIMIT_MS = 80_000;
 /** Certificates of a chain, and names of one, that are shown. */
 const MOST_CERTIFICATES = 10;
 const MOST_NAMES = 50;
+/** Ways of senders that are looked at, and senders of one that are named. */
+const MOST_OTHERS = 10;
+const MOST_SENDERS = 20;
 
-export async function probeDomain(domain: string, deps: DeliveryDeps): Promise<ProbedDomain> {
-  const { settings } = deps;
+/** By the way of everybody, and by those of senders whose mail takes another one. */
+export async function probeDomain(
+  domain: string,
+  deps: DeliveryDeps & { directives?: Redirects | undefined },
+): Promise<ProbedDomain> {
+  const { settings, directives } = deps;
   const node = settings.current.node.name;
-  const hop = new Routing(settings).nextHop(`postmaster@${domain}`);
-  if (hop === undefined) return { node, nextHop: '', hosts: [] };
-  const common = { ...deps, log: silentLogger, lostTls: new LostDestinations(silentLogger), onTlsResult: undefined };
   const resolver = deps.resolver ?? createResolver(settings);
   try {
-    const mx = new MxLookup(resolver, settings, { sts: deps.sts });
-    const memory = deps.memory && readOnly(deps.memory);
+    const [first, ...others] = waysTo(domain, new Routing(settings, directives), settings.current);
+    const [general, ...rest] = await Promise.all([
+      probeHop(first?.hop, { ...deps, resolver }),
+      ...others.slice(0, MOST_OTHERS).map(async (way) => ({
+        for: way.for.slice(0, MOST_SENDERS),
+        ...(await probeHop(way.hop, { ...deps, resolver })),
+      })),
+    ]);
+    return { node, ...general, ...(rest.length > 0 && { others: rest }) };
+  } finally {
+    if (deps.resolver === undefined) resolver.close?.();
+  }
+}
+
+async function probeHop(
+  hop: NextHop | undefined,
+  deps: DeliveryDeps & { resolver: NonNullable<DeliveryDeps['resolver']> },
+): Promise<ProbedWay> {
+  if (hop === undefined) return { nextHop: '', hosts: [] };
+  const { resolver, settings } = deps;
+  const lostTls = new LostDestinations(silentLogger);
+  const found = { nextHop: hop.key, ...(hop.redirected && { redirected: hop.redirected }) };
+  try {
     const transport = createTransport(hop, {
-      ...{ ...common, resolver, mx, memory, grants: new Grants(silentLogger) },
+      ...{ ...deps, log: silentLogger, lostTls, onTlsResult: undefined },
+      mx: new MxLookup(resolver, settings, { sts: deps.sts }),
+      memory: deps.memory && readOnly(deps.memory),
+      grants: new Grants(silentLogger),
       longestWaitMs: PATIENCE_MS,
     });
     const hosts = transport instanceof SmtpTransport ? await transport.probe(AbortSignal.timeout(LIMIT_MS)) : [];
-    return { node, nextHop: hop.key, hosts: hosts.map(hostOf) };
+    return { ...found, hosts: hosts.map(hostOf) };
   } catch (error) {
     if (!(error instanceof Unreachable)) throw error;
-    return { node, nextHop: hop.key, hosts: [], unreachable: { state: error.state, reply: formatReply(error.reply) } };
-  } finally {
-    if (deps.resolver === undefined) resolver.close?.();
+    return { ...found, hosts: [], unreachable: { state: error.state, reply: formatReply(error.reply) } };
   }
 }
 

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { routerContract } from '#services/router/contract.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
-import type { ProbedDomain } from '#shared/tls/probe.ts';
-import { firstUsed, hostName, hostRows, outcomeOf } from '../../reports/tls/probed.ts';
+import type { ProbedWay } from '#shared/tls/probe.ts';
+import { hostName, hostRows, isOnItsWay, otherOutcomes, outcomeOf } from '../../reports/tls/probed.ts';
 import { type CommonOptions, openCaller, print, withCommon } from '../context.ts';
 import { EXIT, usageError } from '../exit.ts';
 import { findRouters } from '../mail/routers.ts';
@@ -18,7 +18,7 @@ export function registerProbe(tls: Command): void {
     tls
       .command('probe')
       .description(
-        'what TLS mail for a domain gets at each of its hosts and why, seen from a node: connects to each as delivery does, and sends no mail; fails where mail would not leave',
+        'what TLS mail for a domain gets at each of its hosts and why, by whoever sends it, seen from a node: connects to each as delivery does, and sends no mail; fails where mail would not leave',
       )
       .argument('<domain>', 'the domain of a recipient'),
   )
@@ -35,12 +35,14 @@ async function probe(name: string, options: ProbeOptions): Promise<void> {
   const node = up.includes(own) ? own : up[0];
   const ask = caller.client(routerContract)['tls-probe'];
   const probed = await ask({ domain }, { ...(node !== undefined && { node }), timeout: PATIENCE_MS });
-  print(options, { domain, ...probed, outcome: outcomeOf(domain, probed) }, () => text(domain, probed));
-  if (probed.nextHop === '' || probed.unreachable !== undefined) process.exitCode = EXIT.failed;
-  else if (probed.hosts.length > 0 && firstUsed(probed) === undefined) process.exitCode = EXIT.failed;
+  const { others = [], ...general } = probed;
+  const outcomes = otherOutcomes(domain, probed);
+  const told = others.map((way, n) => ({ ...way, outcome: outcomes[n] ?? '' }));
+  const value = { domain, ...general, outcome: outcomeOf(domain, general), ...(told.length > 0 && { others: told }) };
+  print(options, value, () => [value, ...told].map(textOf).join('\n\n'));
+  if (![general, ...others].every(isOnItsWay)) process.exitCode = EXIT.failed;
 }
 
-function text(domain: string, probed: ProbedDomain): string {
-  const hosts = probed.hosts.map((host) => `${clean(hostName(host))}\n${pairs(hostRows(host))}`);
-  return [clean(outcomeOf(domain, probed)), ...hosts].join('\n\n');
+function textOf({ outcome, hosts }: ProbedWay & { outcome: string }): string {
+  return [clean(outcome), ...hosts.map((host) => `${clean(hostName(host))}\n${pairs(hostRows(host))}`)].join('\n\n');
 }

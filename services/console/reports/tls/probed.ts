@@ -1,5 +1,6 @@
+import { directiveText } from '#shared/directive.ts';
 import { verdictText } from '#shared/mail/tls.ts';
-import type { ProbedDomain, ProbedHost } from '#shared/tls/probe.ts';
+import type { ProbedDomain, ProbedHost, ProbedWay } from '#shared/tls/probe.ts';
 
 /** What a look at a destination found, in sentences. */
 
@@ -10,7 +11,7 @@ export const hostName = ({ name, address, port }: ProbedHost): string => `${name
 const RUNGS = ['usual', 'reduced', 'clear'] as const;
 
 /** The host that mail goes to first: each is tried with the usual ClientHello before any is tried with another. */
-export function firstUsed({ hosts }: ProbedDomain): ProbedHost | undefined {
+export function firstUsed({ hosts }: Pick<ProbedWay, 'hosts'>): ProbedHost | undefined {
   const rank = ({ session }: ProbedHost): number =>
     session === undefined ? RUNGS.length : RUNGS.indexOf(session.rung);
   const [first] = hosts.toSorted((a, b) => rank(a) - rank(b));
@@ -18,17 +19,44 @@ export function firstUsed({ hosts }: ProbedDomain): ProbedHost | undefined {
 }
 
 /** What becomes of mail for the domain. */
-export function outcomeOf(domain: string, probed: ProbedDomain): string {
-  const { node, nextHop, hosts, unreachable } = probed;
+export function outcomeOf(domain: string, { node, ...way }: Omit<ProbedDomain, 'others'>): string {
+  return `mail for ${domain} ${fateOf(node, way)}`;
+}
+
+/** What becomes of it where routes say something else of its senders. */
+export function otherOutcomes(domain: string, { node, others = [] }: ProbedDomain): string[] {
+  return others.map((way) => `mail ${sendersOf(way)} for ${domain} ${fateOf(node, way)}`);
+}
+
+type Other = NonNullable<ProbedDomain['others']>[number];
+
+function sendersOf({ for: senders }: Other): string {
+  const one = ({ from, user }: Other['for'][number]): string =>
+    [
+      ...(from === undefined ? [] : [`from ${from === '*' ? 'any sender' : from}`]),
+      ...(user === undefined ? [] : [`of ${user === '*' ? 'users' : `user ${user}`}`]),
+    ].join(' ');
+  return senders.map(one).join(', ');
+}
+
+/** Whether mail leaves, or stays here as it should. */
+export function isOnItsWay(way: ProbedWay): boolean {
+  const leaves = way.hosts.length === 0 || firstUsed(way) !== undefined;
+  return way.nextHop !== '' && way.unreachable === undefined && leaves;
+}
+
+function fateOf(node: string, way: ProbedWay): string {
+  const { nextHop, redirected, hosts, unreachable } = way;
+  const why = redirected === undefined ? '' : `; it is redirected ${directiveText(redirected)}`;
   if (unreachable !== undefined) {
     const fate = unreachable.state === 'failed' ? 'is returned to its sender' : 'waits';
-    return `mail for ${domain} ${fate}: ${unreachable.reply}`;
+    return `${fate}: ${unreachable.reply}${why}`;
   }
-  if (nextHop === '') return `mail for ${domain} waits: its route leads nowhere`;
-  if (hosts.length === 0) return `mail for ${domain} stays on ${node}, by its route (${nextHop}): no TLS is involved`;
-  const first = firstUsed(probed);
-  if (first === undefined) return `mail for ${domain} waits: none of its hosts can be used`;
-  return `mail for ${domain} goes from ${node} to ${hostName(first)}, ${howItGoes(first)}`;
+  if (nextHop === '') return 'waits: its route leads nowhere';
+  if (hosts.length === 0) return `stays on ${node}, by its route (${nextHop}): no TLS is involved`;
+  const first = firstUsed(way);
+  if (first === undefined) return `waits: none of its hosts can be used${why}`;
+  return `goes from ${node} to ${hostName(first)}, ${howItGoes(first)}${why}`;
 }
 
 function howItGoes({ session }: ProbedHost): string {

@@ -27,15 +27,20 @@ test('what mail for a domain gets at its next hop, in words', { timeout: 120_000
     ...[route('tls'), route('tls-verified', ', tls: verified, ca: ./ca.pem'), route('tls-public', ', tls: verified')],
     ...[route('clear'), route('clear-required', ', tls: required'), route('rubbish'), route('down')],
     '{ to: kept.test, via: capture }',
+    ...[route('clear').replace('{', '{ from: bank.test,').replace(' }', ', tls: required }')],
+    ...[`{ to: clear.test, user: "*", via: "smtp://127.0.0.1:${ports.tls}" }`],
+    '{ to: moved.test, via: capture }',
   ];
   const node = stack.use(await SealpostNode.create({ config: `routes: [${routes.join(', ')}]` }));
   await writeFile(join(node.folder, 'ca.pem'), authority.ca);
   await node.start();
-  const run = async (domain: string) => {
-    const args = ['tls', 'probe', `${domain}.test`, '--config', node.configFile];
+  const run = async (domain: string, ...more: string[]) => {
+    const args = ['tls', 'probe', `${domain}.test`, ...more, '--config', node.configFile];
     const { code, stdout, stderr } = await sealpost(args, { cwd: node.folder });
     return { code, text: stdout.replaceAll(/\[127\.0\.0\.1\]:\d+/g, '[ADDRESS]'), stderr };
   };
+  const via = `smtp://127.0.0.1:${ports.tls}`;
+  await node.sealpost('queue', 'redirect', 'moved.test', '--via', via, '--for', '1h');
   const cases: [domain: string, code: number, ...sentences: RegExp[]][] = [
     [
       'tls',
@@ -58,7 +63,20 @@ test('what mail for a domain gets at its next hop, in words', { timeout: 120_000
       /^failed +at first: 454 4\.7\.5 a verified certificate is required for this route/m,
       /^mail +does not go to this host$/m,
     ],
-    ['clear', 0, /^mail +goes in clear text: 127\.0\.0\.1\[ADDRESS\] does not offer STARTTLS$/m],
+    // Mail of one of the senders that have routes of their own would not leave.
+    [
+      'clear',
+      1,
+      /^mail for clear\.test goes from edge-1 to 127\.0\.0\.1\[ADDRESS\], in clear text$/m,
+      /^mail +goes in clear text: 127\.0\.0\.1\[ADDRESS\] does not offer STARTTLS$/m,
+      /^mail from bank\.test for clear\.test waits: none of its hosts can be used$/m,
+      /^mail of users for clear\.test goes from edge-1 to 127\.0\.0\.1\[ADDRESS\], in TLS, whatever the certificate$/m,
+    ],
+    [
+      'moved',
+      0,
+      /^mail for moved\.test goes from edge-1 to 127\.0\.0\.1\[ADDRESS\], in TLS, whatever the certificate; it is redirected by \S+ on \S+ until /m,
+    ],
     [
       'clear-required',
       1,
@@ -85,6 +103,15 @@ test('what mail for a domain gets at its next hop, in words', { timeout: 120_000
   const { domain, hosts, outcome } = JSON.parse(stdout) as { domain: string; hosts: object[]; outcome: string };
   assert.deepEqual([domain, hosts.length], ['tls.test', 1]);
   assert.match(outcome, /^mail for tls\.test goes/);
+  const several = await run('clear', '--json');
+  const { others } = JSON.parse(several.text) as { others: { for: object[]; hosts: object[]; outcome: string }[] };
+  assert.deepEqual(
+    others.map((way) => [way.for, way.hosts.length, way.outcome.split(' for ')[0]]),
+    [
+      [[{ from: 'bank.test' }], 1, 'mail from bank.test'],
+      [[{ user: '*' }], 1, 'mail of users'],
+    ],
+  );
   const wrong = await sealpost(['tls', 'probe', '*', '--config', node.configFile], { cwd: node.folder });
   assert.deepEqual([wrong.code, /"\*" is not a domain/.test(wrong.stderr)], [2, true]);
 });
