@@ -46,5 +46,11 @@ postlog unix-dgram n - n - 1 postlogd
   // Makes the folders of the queue with the owners that Postfix wants.
   await using check = new Program('postfix', ['-c', folder, 'check']);
   if ((await check.ended()) !== 0) throw new Error(check.output);
-  return new Program('/usr/lib/postfix/sbin/master', ['-c', folder, '-d']);
+  return runPostfix(folder);
+}
+
+/** The Postfix that was set up in a folder, and ran before. */
+export function runPostfix(folder: string): Program {
+  // It ends its daemons by the group of processes that it leads.
+  return new Program('/usr/lib/postfix/sbin/master', ['-c', folder, '-d'], { within: ['setsid'] });
 }
