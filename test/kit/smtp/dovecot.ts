@@ -54,11 +54,11 @@ export async function writeUsers(folder: string, users: Record<string, string>):
  */
 export class Dovecot implements AsyncDisposable {
   readonly #folder: string;
-  readonly #program: Program;
+  #program: Program;
 
-  private constructor(folder: string, program: Program) {
+  private constructor(folder: string) {
     this.#folder = folder;
-    this.#program = program;
+    this.#program = this.#run();
   }
 
   static async start(folder: string, settings: string): Promise<Dovecot> {
@@ -66,9 +66,8 @@ export class Dovecot implements AsyncDisposable {
     await chmod(folder, 0o755);
     for (const name of ['run', 'state', 'home']) await mkdir(join(folder, name));
     await chmod(join(folder, 'home'), 0o777);
-    const file = join(folder, 'dovecot.conf');
     await writeFile(
-      file,
+      join(folder, 'dovecot.conf'),
       `base_dir = ${folder}/run
 state_dir = ${folder}/state
 log_path = ${folder}/log
@@ -80,13 +79,33 @@ service anvil {
 }
 ${settings}`,
     );
-    const dovecot = new Dovecot(folder, new Program('dovecot', ['-F', '-c', file]));
+    const dovecot = new Dovecot(folder);
+    await dovecot.#started(1);
+    return dovecot;
+  }
+
+  /** End it in an orderly way, and start it again. */
+  async restart(): Promise<void> {
+    const before = await this.#starts();
+    await this.#program.stop();
+    this.#program = this.#run();
+    await this.#started(before + 1);
+  }
+
+  #run(): Program {
+    return new Program('dovecot', ['-F', '-c', join(this.#folder, 'dovecot.conf')]);
+  }
+
+  async #starts(): Promise<number> {
+    return (await this.log()).split('starting up').length - 1;
+  }
+
+  async #started(times: number): Promise<void> {
     try {
-      await waitFor(async () => (await dovecot.log()).includes('starting up'), { what: 'Dovecot' });
-      return dovecot;
+      await waitFor(async () => (await this.#starts()) === times, { what: 'Dovecot' });
     } catch (error) {
-      await dovecot.#program.stop();
-      throw new Error(`Dovecot did not start: ${dovecot.#program.output}`, { cause: error });
+      await this.#program.stop();
+      throw new Error(`Dovecot did not start: ${this.#program.output}`, { cause: error });
     }
   }
 
