@@ -3,6 +3,8 @@ import { randomFillSync } from 'node:crypto';
 /** Crockford's base 32: no I, L, O, U, sorts like the number it encodes. */
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 
+const DIGITS: ReadonlyMap<string, number> = new Map([...ALPHABET].map((digit, value) => [digit, value]));
+
 let lastTime = 0;
 let sequence = 0;
 
@@ -46,6 +48,13 @@ export function newQueueId(now: number = Date.now()): string {
 /** The smallest queue id that could have been made at `time` (ms since 1970): a bound for range scans. */
 export function queueIdFloor(time: number): string {
   return encode(Math.max(0, time), 9);
+}
+
+/** When a queue id was made: ms since 1970, never before `now` of then. NaN where it is none. */
+export function timeOfQueueId(id: string): number {
+  let time = 0;
+  for (let n = 0; n < 9; n++) time = time * 32 + (DIGITS.get(id.charAt(n)) ?? Number.NaN);
+  return time;
 }
 
 /** What a queue id looks like, for input from people. */

@@ -46,7 +46,8 @@ import { type MemoryBus, openTlsMemory } from './tls-memory/open.ts';
  *   intake/     transfers become messages on disk
  *   rules/      what the configuration has the queue do with some of the mail, decided when it is committed
  *   store/      messages, their bodies and records on disk and in memory; what a start finds there
- *   queue/      which message is worked on when; an attempt at it, its signature, and the outcome on disk
+ *   queue/      which message is worked on when; an attempt at it, its signature, and the outcome on disk; parking/ has what
+ *               waits for a next hop that cannot be reached
  *   notices/    what the sender hears of it (DSNs)
  *   pacing/     keeps the mail for a destination to this router's share of the limit that the cluster has for it
  *   received-reports/  the reports of others on DMARC and TLS, which mail brings
@@ -158,9 +159,13 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
   const obstacle = (slot: Slot) => copies.obstacle(slot);
   const parts = { ...common, routing, pacer, signing, settlement, onSettled, suspended, obstacle };
   const queue = new Queue(parts);
-  told.directives.onChange(() => queue.lookAgain(suspended.released()));
+  told.directives.onChange(() => {
+    queue.forgetHops();
+    queue.lookAgain(suspended.released());
+  });
   undo.defer(
     settings.onChange((next, previous) => {
+      queue.forgetHops();
       if (!isDeepStrictEqual(next.routes, previous.routes)) queue.lookAgain(suspended.rerouted());
     }),
   );

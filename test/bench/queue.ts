@@ -52,6 +52,10 @@ class Sink implements Delivery {
     this.#next();
   }
 
+  pauseOf(): undefined {
+    return undefined;
+  }
+
   async stop(): Promise<void> {}
 
   #next(): void {

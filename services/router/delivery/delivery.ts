@@ -10,7 +10,7 @@ import { discardTransport } from './discard.ts';
 import type { TargetSource } from './hosts/host-order.ts';
 import { hostTargets } from './hosts/named-host.ts';
 import { fromSource } from './hosts/source.ts';
-import { type Delivery, hostsOf, type Job, type NextHop, type SmtpHost } from './job.ts';
+import { type Delivery, hostsOf, type Job, type NextHop, type Pause, type SmtpHost } from './job.ts';
 import { maildirTransport } from './maildir.ts';
 import { MxLookup } from './mx.ts';
 import { createResolver, type Resolver } from './resolver.ts';
@@ -70,19 +70,20 @@ export type DeliveryDeps = {
   transcripts?: Transcripts;
 };
 
+type Known = { nextHop: NextHop; destination: Destination };
+
 /** One `Destination` for each next hop that has work. */
 export function createDelivery(deps: DeliveryDeps): Delivery {
   const { settings, log, connectionsTo } = deps;
   const resolver = deps.resolver ?? createResolver(settings);
   const mx = new MxLookup(resolver, settings, deps);
-  const destinations = new Map<string, { nextHop: NextHop; destination: Destination }>();
+  const destinations = new Map<string, Known>();
   /** Destinations whose route has changed; they finish what they have. */
   const retired = new Set<Destination>();
   const remembered = { grants: new Grants(log), chunkingFaults: new ChunkingFaults() };
   let stopped: Promise<void> | undefined;
   void warnOfNoEffect(settings.current, log);
   const unsubscribe = settings.onChange((next) => void warnOfNoEffect(next, log));
-
   const sweep = setInterval(() => {
     for (const [key, { destination }] of destinations) if (destination.forgettable) destinations.delete(key);
     for (const destination of retired) if (destination.forgettable) retired.delete(destination);
@@ -115,11 +116,18 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
 
   return {
     submit: (nextHop: NextHop, job: Job) => destinationOf(nextHop).submit(job),
+    pauseOf: (hop: NextHop | string) => pauseIn(destinations, hop),
     stop: () => {
       stopped ??= stop();
       return stopped;
     },
   };
+}
+
+function pauseIn(destinations: ReadonlyMap<string, Known>, hop: NextHop | string): Pause | undefined {
+  const known = destinations.get(typeof hop === 'string' ? hop : hop.key);
+  const isOther = known === undefined || (typeof hop !== 'string' && !isSame(known.nextHop, hop));
+  return isOther ? undefined : known.destination.pause;
 }
 
 /** Whether both lead to the same place in the same way: a changed route must not use the connections of the old one. */

@@ -7,7 +7,7 @@ import { Concurrency } from './backoff/concurrency.ts';
 import { commonTrouble } from './backoff/replies.ts';
 import { allRecipients, type Channel, StaleChannel, type Transport, Unreachable } from './channel.ts';
 import { FairQueue } from './fair-queue.ts';
-import type { Job, NextHop, OpenedMessage, RecipientResult } from './job.ts';
+import type { Job, NextHop, OpenedMessage, Pause, RecipientResult } from './job.ts';
 
 /**
  * One destination: the jobs for a next hop, which their senders get delivered in turns, and the workers that deliver them.
@@ -73,6 +73,11 @@ export class Destination {
   /** Nothing waits, nothing is under way, and no back-off has to be remembered. */
   get forgettable(): boolean {
     return this.#tasks.size === 0 && this.#waiting.length === 0 && this.#backoff.forgotten;
+  }
+
+  /** Set while it is backing off. */
+  get pause(): Pause | undefined {
+    return this.#backoff.pause;
   }
 
   submit(job: Job): void {

@@ -77,3 +77,12 @@ export class Fifo<T> {
     return item;
   }
 }
+
+/** The same items, which are taken out, one sender after the other. */
+export function inTurns<T>(items: Fifo<T>, senderOf: (item: T) => number): Fifo<T> {
+  const queue = new FairQueue<T>();
+  for (let item = items.shift(); item !== undefined; item = items.shift()) queue.push(item, senderOf(item));
+  const ordered = new Fifo<T>();
+  for (let item = queue.shift(); item !== undefined; item = queue.shift()) ordered.push(item);
+  return ordered;
+}

@@ -167,9 +167,17 @@ export type MessageDemand = {
   ignorePolicies: boolean;
 };
 
+/**
+ * A next hop is left alone for a while, because its last attempt failed. `until`: of the monotonic clock; `at`: when it was
+ * tried last, ms since 1970.
+ */
+export type Pause = { until: number; at: number; reply: Reply; host: string | undefined };
+
 export type Delivery = {
   /** Take a job. Never throws; every outcome reaches `job.finish`. */
   submit(nextHop: NextHop, job: Job): void;
+  /** Undefined where a job for a next hop would be tried. By its key alone: as it was when it was tried last. */
+  pauseOf(hop: NextHop | string): Pause | undefined;
   /** Take no further job; those that have not begun are finished as deferred, those under way end soon. */
   stop(): Promise<void>;
 };

@@ -7,7 +7,7 @@ import { reply } from '#shared/mail/reply.ts';
 import { perSecond } from '#shared/units.ts';
 import { allRecipients } from '../delivery/channel.ts';
 import { FairQueue } from '../delivery/fair-queue.ts';
-import type { Delivery, Job, NextHop, Opened, RecipientResult } from '../delivery/job.ts';
+import type { Delivery, Job, NextHop, Opened, Pause, RecipientResult } from '../delivery/job.ts';
 import { connectionsOf, type DestinationLimit, describeLimit, limitFor, window } from './limits.ts';
 import { type DemandBus, Shares } from './shares.ts';
 import { TokenBucket } from './token-bucket.ts';
@@ -95,6 +95,10 @@ export class Pacer implements Delivery {
     throttle.waiting.push({ hop, job }, job.sender ?? 0);
     this.#pump(throttle);
     if (throttle.waiting.length > 0 && !throttle.wanted) this.#ask(throttle);
+  }
+
+  pauseOf(hop: NextHop | string): Pause | undefined {
+    return this.#inner?.pauseOf(hop);
   }
 
   stop(): Promise<void> {

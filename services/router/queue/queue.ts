@@ -1,21 +1,24 @@
+import type { Config } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
-import type { Delivery, NextHop } from '../delivery/job.ts';
+import type { Delivery, NextHop, Pause } from '../delivery/job.ts';
 import { isSuspended, type SuspendedMail } from '../directives/suspended.ts';
 import type { Pacer } from '../pacing/pacer.ts';
 import { loadMessage } from '../store/load.ts';
-import { isFinished, type Message, senderOf } from '../store/message.ts';
+import { isFinal, isFinished, type Message, senderOf, soleHop } from '../store/message.ts';
 import type { CopyPlace } from '../store/records.ts';
 import type { Slot, SlotState, Slots } from '../store/slots.ts';
 import { Alarm } from './alarm.ts';
 import { Attempt, type AttemptDeps, type AttemptOf, type AttemptQueue } from './attempt.ts';
 import { Congestion, congestionKey, UNREACHED } from './congestion.ts';
 import { dueByHop, type Group } from './grouping.ts';
+import { deadlineOf, deadlineOfId, mustSettle } from './parking/deadlines.ts';
+import { Parking } from './parking/parking.ts';
 import type { Routing } from './routing.ts';
 import type { RetryLimits } from './schedule.ts';
 import { Turns } from './turns.ts';
-import { PARKED_MS, plausibleWait, waitOf } from './waits.ts';
+import { monotonic, PARKED_MS, plausibleWait, waitOf } from './waits.ts';
 
 /**
  * Decides which message is worked on when.
@@ -28,6 +31,7 @@ import { PARKED_MS, plausibleWait, waitOf } from './waits.ts';
  * A loaded message is unloaded when no attempt for it is under way. One next hop may hold half of the limit, one that has not
  * taken a message yet a few once a quarter of the limit is used, and a destination with a rate a few seconds' worth
  * (congestion.ts), so that slow and silent destinations never stop the mail for all others.
+ * What is due for a next hop that backs off stays where it is until that one is back (parking/parking.ts).
  * While the store fails, no attempt starts: its outcome could not be recorded.
  *
  * The file is long because everything that moves a message in the schedule is in it.
@@ -35,6 +39,8 @@ import { PARKED_MS, plausibleWait, waitOf } from './waits.ts';
 
 /** Messages that are read from the store concurrently. */
 const CONCURRENT_LOADS = 32;
+/** Messages in memory for each connection that a destination may have, when it comes back. */
+const WELCOME = 2;
 /** How soon to look again when the store fails. */
 const STORE_RETRY_MS = 1000;
 /** The next hop of mail that has none. */
@@ -55,6 +61,7 @@ export class Queue implements AttemptQueue {
   readonly #blocked = new Set<Slot>();
   readonly #alarm = new Alarm(() => this.pump());
   readonly #turns: Turns;
+  readonly #parking: Parking;
   #delivery: Delivery | undefined;
   #loaded = 0;
   /** What is being read from the store, each with a token of its reading. */
@@ -63,6 +70,15 @@ export class Queue implements AttemptQueue {
   constructor(deps: QueueDeps) {
     this.#deps = deps;
     this.#turns = new Turns(deps.slots);
+    this.#parking = new Parking({
+      slots: deps.slots,
+      pauseOf: (hop) => this.pauseOf(hop),
+      isReached: (key) => this.#congestion.isReached(key),
+      isBusy: (key) => this.#congestion.isFull(key, WELCOME * this.#deps.settings.current.delivery.connections),
+      isAtWork: (slot) => slot.message !== undefined || slot.inTurn || this.#loading.has(slot),
+      call: (slot) => this.#turns.push(slot),
+      readBy: ({ id }) => monotonic(deadlineOfId(id, Date.now(), this.#times)),
+    });
   }
 
   /** Messages in memory. */
@@ -127,11 +143,22 @@ export class Queue implements AttemptQueue {
     this.pump();
   }
 
+  /** Whether a next hop is left alone now, and for how long. */
+  pauseOf(hop: NextHop | string): Pause | undefined {
+    return this.#delivery?.pauseOf(hop);
+  }
+
+  /** Routes have changed, or something else on which depends where mail goes, or how long it waits. */
+  forgetHops(): void {
+    this.#parking.forget();
+    this.pump();
+  }
+
   /** Start what is due, as far as there is room. */
   pump(): void {
     if (this.#delivery === undefined) return;
     const now = performance.now();
-    const next = this.#turns.gather(now);
+    const next = Math.min(this.#turns.gather(now, this.#parking), this.#parking.gather(now));
     if (this.#deps.store.failure !== undefined) {
       const again = now + STORE_RETRY_MS;
       const then = this.#turns.length > 0 ? again : Math.max(next, again);
@@ -149,13 +176,17 @@ export class Queue implements AttemptQueue {
   }
 
   /** The destination of an attempt has a connection for it. */
-  readonly attemptOpened = (hop: NextHop): void => this.#congestion.attemptOpened(congestionKey(hop));
+  readonly attemptOpened = (hop: NextHop): void => {
+    this.#congestion.attemptOpened(congestionKey(hop));
+    this.#open(hop);
+  };
 
   /** An attempt has ended and its outcome is on disk. */
   attemptEnded(slot: Slot, message: Message, hop: NextHop): void {
     message.busy--;
     this.#wake(this.#congestion.attemptEnded(congestionKey(hop), Math.min(this.#limit / 2, this.#paced(hop))));
     this.#settle(slot, message);
+    this.#parking.ended(hop.key);
     this.pump();
   }
 
@@ -172,6 +203,15 @@ export class Queue implements AttemptQueue {
     this.#blocked.delete(slot);
     this.#deps.suspended.forget(slot);
     this.#unload(slot);
+  }
+
+  #open(hop: NextHop): void {
+    const now = performance.now();
+    if (this.#parking.opened(hop.key) && this.#delivery !== undefined) this.#alarm.set(now, now);
+  }
+
+  get #times(): Config['queue'] {
+    return this.#deps.settings.current.queue;
   }
 
   get #limit(): number {
@@ -218,12 +258,16 @@ export class Queue implements AttemptQueue {
     const obstacle = groups.length === 0 ? undefined : this.#deps.obstacle(slot);
     if (obstacle !== undefined) this.#blocked.add(slot);
     else this.#blocked.delete(slot);
-    for (const { hop, junk, report, recipients, suspended } of groups) {
+    for (const recipient of message.recipients) recipient.parked = false;
+    for (const group of groups) {
+      const { hop, junk, report, recipients, suspended } = group;
       if (suspended !== undefined) {
         this.#deps.suspended.park(suspended, slot);
       } else if (obstacle !== undefined) {
         const kept = { slot, message, junk, report, recipients, hop: hop ?? NOWHERE };
         this.#postpone(kept, reply(451, '4.3.2', obstacle));
+      } else if (!urgent && this.#parks(slot, message, group)) {
+        // They wait for their next hop to come back.
       } else if (hop !== undefined && this.#congestion.isFull(congestionKey(hop), this.#most(hop))) {
         this.#congestion.park(congestionKey(hop), slot);
         slot.forced = urgent;
@@ -232,7 +276,20 @@ export class Queue implements AttemptQueue {
           this.#start(slot, message, { hop, junk, report, recipients: recipients.slice(i, i + most) }, urgent);
       }
     }
+    const isTried = message.busy > 0 || (slot.parked !== undefined && !isSuspended(slot.parked));
+    this.#parking.wasRead(slot, new Set(groups.map(({ hop }) => hop?.key)), isTried);
     this.#settle(slot, message);
+  }
+
+  #parks(slot: Slot, message: Message, { hop, recipients }: Group): boolean {
+    if (hop === undefined || mustSettle(message, recipients, Date.now(), this.#times)) return false;
+    const left = message.recipients.filter((r) => !isFinal(r.status)).length;
+    if (!this.#parking.keeps(hop, slot, recipients.length === left)) return false;
+    for (const { index } of recipients) {
+      const recipient = message.recipients[index];
+      if (recipient !== undefined) recipient.parked = true;
+    }
+    return true;
   }
 
   /** Attempts that the destination may have under way right now. */
@@ -252,6 +309,7 @@ export class Queue implements AttemptQueue {
       return;
     }
     const attempt = this.#attempt({ slot, message, hop, ...group, urgent });
+    if (hop.limit !== undefined) this.#open(hop);
     if (attempt !== undefined) this.#delivery?.submit(hop, attempt);
   }
 
@@ -296,7 +354,7 @@ export class Queue implements AttemptQueue {
       if (message.busy === 0) this.#unload(slot);
       return;
     }
-    let wait = waitOf(slot, message, this.#retry);
+    let wait = waitOf(slot, message, this.#retry, deadlineOf(message, Date.now(), this.#times) - Date.now());
     if (this.#blocked.has(slot)) wait = Math.max(wait, PARKED_MS);
     const isNext = slot.parked !== undefined && !isSuspended(slot.parked);
     slots.move(slot, message.busy > 0 || isNext || wait <= 0 ? 'active' : 'deferred');
@@ -306,7 +364,9 @@ export class Queue implements AttemptQueue {
       slots.schedule.set(slot, now + wait);
       if (this.#delivery !== undefined) this.#alarm.set(now + wait, now);
     }
-    if (message.busy === 0) this.#unload(slot);
+    if (message.busy > 0) return;
+    if (slot.hop >= 0) slots.setHop(slot, slot.parked === undefined ? soleHop(message.recipients) : '');
+    this.#unload(slot);
   }
 
   #unload(slot: Slot): void {

@@ -1,5 +1,6 @@
 import { FairQueue } from '../delivery/fair-queue.ts';
 import type { Slot, Slots } from '../store/slots.ts';
+import type { Parking } from './parking/parking.ts';
 
 /** Messages that are due and wait for room in memory, one sender after the other. */
 
@@ -27,12 +28,15 @@ export class Turns {
     this.#waiting.push(slot, slot.sender);
   }
 
-  /** Take what is due out of the schedule; when to do it again, Infinity where nothing is left there. */
-  gather(now: number): number {
+  /**
+   * Take what is due out of the schedule, unless it is parked for its next hop; when to do it again, Infinity where nothing
+   * is left there.
+   */
+  gather(now: number, parking: Parking): number {
     const { schedule } = this.#slots;
     for (let n = 0; n < GATHERED && schedule.first <= now; n++) {
       const slot = schedule.peek();
-      if (slot !== undefined) this.push(slot);
+      if (slot !== undefined && !parking.takes(slot, now)) this.push(slot);
     }
     return schedule.first;
   }

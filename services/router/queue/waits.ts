@@ -11,18 +11,30 @@ export const PARKED_MS = 600_000;
 /** The same for one that waits for its turn at a rate, or is suspended: where many wait, they would be read again and again. */
 const PACED_MS = 6 * 3_600_000;
 
-/** ms until a recipient of the message is due; negative when one has been due for some time, Infinity when none waits. */
-export function waitOf(slot: Slot, message: Message, retry: RetryLimits): number {
+/**
+ * ms until a recipient of the message is due; negative when one has been due for some time, Infinity when none waits.
+ * `parkedMs`: for how long one waits whose next hop backs off, if nothing else wakes it.
+ */
+export function waitOf(slot: Slot, message: Message, retry: RetryLimits, parkedMs: number): number {
   const now = Date.now();
   const parked =
     slot.parked === undefined ? undefined : isPaced(slot.parked) || isSuspended(slot.parked) ? PACED_MS : PARKED_MS;
   let wait = Number.POSITIVE_INFINITY;
   for (const r of message.recipients) {
     if (r.busy) continue;
+    if (r.parked === true) {
+      wait = Math.min(wait, parkedMs);
+      continue;
+    }
     const left = plausibleWait(slot, dueAt(r.status) - now, retry);
     wait = Math.min(wait, left > 0 ? left : (parked ?? left));
   }
   return wait;
+}
+
+/** A time of the wall clock as one of the monotonic clock. */
+export function monotonic(time: number): number {
+  return performance.now() + time - Date.now();
 }
 
 /**

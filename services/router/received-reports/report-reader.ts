@@ -12,7 +12,7 @@ import type { TlsReportRow } from '#shared/mail/reports/tls-report.ts';
 import { cut } from '#shared/text.ts';
 import { allRecipients, notOurs } from '../delivery/channel.ts';
 import { Fifo } from '../delivery/fair-queue.ts';
-import type { Delivery, Job, NextHop } from '../delivery/job.ts';
+import type { Delivery, Job, NextHop, Pause } from '../delivery/job.ts';
 import type { Space } from '../store/space.ts';
 import { readAggregateReport } from './aggregate-report.ts';
 import { reportAttachment } from './attachment.ts';
@@ -72,6 +72,10 @@ export class ReportReader implements Delivery {
     }
     this.#waiting.push({ onward: hop.reports, job });
     this.#working ??= this.#work();
+  }
+
+  pauseOf(hop: NextHop | string): Pause | undefined {
+    return this.#inner.pauseOf(hop);
   }
 
   stop(): Promise<void> {

@@ -17,8 +17,8 @@ export type Message = {
   gone: boolean;
 };
 
-/** `busy`: an attempt for this recipient is under way. */
-export type Recipient = RecipientRecord & { busy: boolean };
+/** `busy`: an attempt for this recipient is under way; `parked`: it is due, and its next hop backs off (queue/parking.ts). */
+export type Recipient = RecipientRecord & { busy: boolean; parked?: boolean };
 
 export function loadedMessage(
   id: string,
@@ -72,6 +72,22 @@ export function isFinal(status: RecipientStatus): boolean {
 export function dueAt(status: RecipientStatus): number {
   if (status.state === 'waiting') return 0;
   return status.state === 'deferred' ? status.nextAttempt : Number.POSITIVE_INFINITY;
+}
+
+/**
+ * The key of the next hop that put off all that is left of a message; '' where there is none. The copy for an archive has a
+ * time of its own, and what a mailbox for junk refused goes elsewhere.
+ */
+export function soleHop(recipients: readonly RecipientRecord[]): string {
+  let sole = '';
+  for (const { recipient, status, nextHop = '', junkToRefused } of recipients) {
+    if (isFinal(status)) continue;
+    const isOther = sole !== '' && nextHop !== sole;
+    if (status.state !== 'deferred' || isOther || junkToRefused === true || recipient.journal !== undefined) return '';
+    sole = nextHop;
+    if (sole === '') return '';
+  }
+  return sole;
 }
 
 export function isFinished(message: Message): boolean {

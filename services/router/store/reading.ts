@@ -1,7 +1,7 @@
 import type { Snapshot } from '#cluster/snapshot.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { dueAt, isFinal, senderOf } from './message.ts';
+import { dueAt, isFinal, senderOf, soleHop } from './message.ts';
 import type { CopyPlace, MessageRecord, RecipientRecord } from './records.ts';
 import { queueIdOf, rangeOf } from './records.ts';
 import { unseal } from './seal.ts';
@@ -19,6 +19,8 @@ export type Read = {
   held: boolean;
   /** Whose mail it is (message.ts). */
   sender: number;
+  /** The key of the next hop that put off all that is left of it; '' where that is not one (message.ts). */
+  hop: string;
   /** What is wrong with its records. */
   problem: string | undefined;
   /** There is nothing but the place of a copy: the message is not in the queue any more. */
@@ -69,6 +71,8 @@ class Sum {
   #count = 0;
   #due = Number.POSITIVE_INFINITY;
   #damaged: string | undefined;
+  /** As `soleHop` of all recipients. */
+  #hop: string | undefined;
   /** The address of its first recipient. */
   #first = '';
 
@@ -84,7 +88,10 @@ class Sum {
     if (typeof read === 'string') this.#damaged = read;
     else {
       this.#first ||= read.recipient.address;
-      if (!isFinal(read.status)) this.#due = Math.min(this.#due, dueAt(read.status));
+      if (isFinal(read.status)) return;
+      this.#due = Math.min(this.#due, dueAt(read.status));
+      const hop = soleHop([read]);
+      this.#hop = this.#hop === undefined || this.#hop === hop ? hop : '';
     }
   }
 
@@ -96,6 +103,7 @@ class Sum {
       due: this.#due,
       held: isRead && record.held,
       sender: isRead ? senderOf(record, this.#first) : 0,
+      hop: this.#hop ?? '',
       problem: this.#problem(),
       isGone: record === undefined && this.#count === 0,
       place,

@@ -25,6 +25,11 @@ export class Slot implements HeapItem {
   message: Message | undefined = undefined;
   /** Where its second copy is. */
   copy: CopyPlace | undefined;
+  /**
+   * n: the number of the next hop that put off all that is left of it, while it is not in memory. -n: it waits for that next
+   * hop to come back (queue/parking/parking.ts). 0: neither. Read only: `Slots.setHop` and `Slots.park` change it.
+   */
+  hop = 0;
   /** From the lowest: two bits of the state, `forced`, `inTurn`, and `localTries` in the rest. */
   #bits = 0;
 
@@ -84,6 +89,7 @@ export class Slots {
    * not stop the mail. Those that are not in it are not waiting for a time.
    */
   readonly schedule = new Heap<Slot>();
+  readonly hops = new HopNumbers();
   readonly #slots = new Map<string, Slot>();
   #removed = 0;
   readonly #counts: Record<SlotState, number> = { active: 0, deferred: 0, hold: 0 };
@@ -118,6 +124,18 @@ export class Slots {
     this.#counts[slot.state]--;
     this.#counts[state]++;
     slot.state = state;
+    if (state === 'hold') this.setHop(slot, '');
+  }
+
+  /** Note that it waits for a next hop, by its key, and for nothing else; '': that is not known. */
+  setHop(slot: Slot, key: string): void {
+    const before = Math.abs(slot.hop);
+    slot.hop = key === '' || !this.has(slot) ? 0 : this.hops.use(key);
+    this.hops.drop(before);
+  }
+
+  park(slot: Slot): void {
+    slot.hop = -Math.abs(slot.hop);
   }
 
   has(slot: Slot): boolean {
@@ -126,10 +144,61 @@ export class Slots {
 
   remove(slot: Slot): void {
     this.schedule.delete(slot);
+    this.setHop(slot, '');
     if (!this.has(slot)) return;
     this.#slots.delete(slot.id);
     this.#removed++;
     this.#counts[slot.state]--;
+  }
+}
+
+/** Next hops with a number: where there are more, mail for the others is read when it is due. */
+const MOST = 100_000;
+
+/**
+ * Numbers for the keys of next hops, so that each of a million messages has room for the one that it waits for. A number
+ * is given again when nothing uses it any more.
+ */
+export class HopNumbers {
+  readonly #numbers = new Map<string, number>();
+  /** By number; 0 is none. */
+  readonly #keys: (string | undefined)[] = [undefined];
+  readonly #uses: number[] = [0];
+  readonly #free: number[] = [];
+
+  /** Next hops with a number. */
+  get size(): number {
+    return this.#numbers.size;
+  }
+
+  keyOf(number: number): string | undefined {
+    return this.#keys[number];
+  }
+
+  /** The number of a key, in use once more; 0 where there are too many. */
+  use(key: string): number {
+    let number = this.#numbers.get(key);
+    if (number === undefined) {
+      if (this.#numbers.size >= MOST) return 0;
+      number = this.#free.pop() ?? this.#keys.length;
+      this.#numbers.set(key, number);
+      this.#keys[number] = key;
+      this.#uses[number] = 0;
+    }
+    this.#uses[number] = (this.#uses[number] ?? 0) + 1;
+    return number;
+  }
+
+  /** One of its uses is over. */
+  drop(number: number): void {
+    const key = this.#keys[number];
+    if (key === undefined) return;
+    const left = (this.#uses[number] ?? 0) - 1;
+    this.#uses[number] = left;
+    if (left > 0) return;
+    this.#numbers.delete(key);
+    this.#keys[number] = undefined;
+    this.#free.push(number);
   }
 }
 

@@ -7,7 +7,7 @@ import type { Store } from '#cluster/store.ts';
 import { CHUNK_BYTES, type Present, type RouterContract, routerContract } from '#services/router/contract.ts';
 import { Copies } from '#services/router/copies/copies.ts';
 import type { DeliveryDeps } from '#services/router/delivery/delivery.ts';
-import type { Delivery, Job, NextHop, Opened, RecipientResult } from '#services/router/delivery/job.ts';
+import type { Delivery, Job, NextHop, Opened, Pause, RecipientResult } from '#services/router/delivery/job.ts';
 import type { MessageReports } from '#services/router/intake/writer.ts';
 import { createRouterService, type RouterDeps } from '#services/router/service.ts';
 import { Corrupt } from '#services/router/store/corrupt.ts';
@@ -83,6 +83,8 @@ export class FakeDelivery implements Delivery {
   /** Called with each job immediately, instead of keeping it. */
   automatic: ((job: GivenJob) => Promise<void>) | undefined;
   stopped = false;
+  /** Next hops that back off, by their keys. */
+  readonly pauses = new Map<string, Pause>();
   readonly #underWay = new Set<Promise<void>>();
 
   submit(hop: NextHop, job: Job): void {
@@ -93,6 +95,11 @@ export class FakeDelivery implements Delivery {
     }
     const done = this.automatic(given).finally(() => this.#underWay.delete(done));
     this.#underWay.add(done);
+  }
+
+  pauseOf(hop: NextHop | string): Pause | undefined {
+    const pause = this.pauses.get(typeof hop === 'string' ? hop : hop.key);
+    return pause !== undefined && pause.until > performance.now() ? pause : undefined;
   }
 
   /** Wait for a job and take it. */

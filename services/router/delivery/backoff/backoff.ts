@@ -1,4 +1,5 @@
 import type { Unreachable } from '../channel.ts';
+import type { Pause } from '../job.ts';
 
 /**
  * How long a destination that cannot be reached is left alone: 1 s, doubled each time up to 5 min, give or take a
@@ -11,11 +12,17 @@ const MAX_MS = 300_000;
 export class Backoff {
   #delayMs = 0;
   #until = 0;
+  #at = 0;
   #reason: Unreachable | undefined;
 
   /** Why nothing is tried right now; undefined: try. */
   get reason(): Unreachable | undefined {
     return this.#reason !== undefined && performance.now() < this.#until ? this.#reason : undefined;
+  }
+
+  get pause(): Pause | undefined {
+    const { reason } = this;
+    return reason && { until: this.#until, at: this.#at, reply: reason.reply, host: reason.host };
   }
 
   /** Whether the last failure is so long ago that the next one starts with the first delay again. */
@@ -34,6 +41,7 @@ export class Backoff {
     // Without jitter all nodes of a cluster would come back to a recovered host in the same second.
     const pauseMs = Math.round(this.#delayMs * (0.75 + Math.random() / 2));
     this.#until = performance.now() + pauseMs;
+    this.#at = Date.now();
     this.#reason = reason;
     return pauseMs;
   }

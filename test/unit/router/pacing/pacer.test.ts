@@ -23,6 +23,10 @@ class Inner implements Delivery {
     this.jobs.push({ hop, job });
   }
 
+  pauseOf(): undefined {
+    return undefined;
+  }
+
   async stop(): Promise<void> {
     this.stopped = true;
   }
