@@ -159,20 +159,16 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
   const obstacle = (slot: Slot) => copies.obstacle(slot);
   const parts = { ...common, routing, pacer, signing, settlement, onSettled, suspended, obstacle };
   const queue = new Queue(parts);
-  told.directives.onChange(() => {
-    queue.forgetHops();
-    queue.lookAgain(suspended.released());
-  });
+  told.directives.onChange(() => queue.forgetHops(suspended.released()));
   undo.defer(
     settings.onChange((next, previous) => {
-      queue.forgetHops();
-      if (!isDeepStrictEqual(next.routes, previous.routes)) queue.lookAgain(suspended.rerouted());
+      queue.forgetHops(isDeepStrictEqual(next.routes, previous.routes) ? [] : suspended.rerouted());
     }),
   );
   const reporting = await openReports({ ...common, router, copies, queue, onSettled }, tools);
   const deliver: IntakeDeps['deliver'] = (message, copy) => queue.add(message, copy);
   const intake = new Intake({ ...common, writer: copies.sender, reports: reporting.dmarc, deliver });
-  const views = new Views(parts);
+  const views = new Views({ ...parts, pauseOf: (hop) => queue.pauseOf(hop) });
   const control = new Control({ ...parts, queue, views });
   const reports = openReceivedReports(store, log);
   const maintenance = new Maintenance({ ...common, intake, reports });

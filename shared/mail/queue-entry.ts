@@ -4,6 +4,7 @@ import { EarlierAttempts, TriedHost } from './attempt.ts';
 import { Authenticity } from './authenticity.ts';
 import { EnvelopeRecipient, Origin, RecipientStatus } from './envelope.ts';
 import { MessageTls } from './message-tls.ts';
+import { Reply } from './reply.ts';
 
 export const QueueState = z.enum(['active', 'deferred', 'hold']);
 
@@ -27,6 +28,18 @@ export const SentNotice = z.object({
   at: z.number(),
 });
 export type SentNotice = z.infer<typeof SentNotice>;
+
+/**
+ * A next hop could not be reached, and is left alone until then: nothing is tried before. `at`: when it was tried last, and
+ * what it said then, or we of it. Both in ms since 1970.
+ */
+export const NextHopBackoff = z.object({
+  until: z.number(),
+  at: z.number(),
+  host: z.string().optional(),
+  reply: Reply,
+});
+export type NextHopBackoff = z.infer<typeof NextHopBackoff>;
 
 /** A message in the queue, as operators see it. */
 export const QueueEntry = z.object({
@@ -63,6 +76,8 @@ export const QueueEntry = z.object({
       recipient: EnvelopeRecipient,
       status: RecipientStatus,
       nextHop: z.string(),
+      /** What keeps its mail back; `nextAttempt` of `status` is not before its end. */
+      backoff: NextHopBackoff.optional(),
       /** The limit of `rates.destinations` for which it waits, with this node's share, for people. */
       limit: z.string().optional(),
       /** What an operator told the routers: that its mail waits, or goes, or went, to another next hop. */

@@ -2,10 +2,11 @@ import { domainOf, normalizeAddress, normalizeDomain } from '#shared/address/add
 import type { QueueFilter } from '#shared/queue/filter.ts';
 import { replyPattern } from '#shared/queue/reply-pattern.ts';
 import type { QueueGroup, SummaryBy } from '#shared/queue/summary.ts';
-import { dueAt, isFinal, type Message } from '../store/message.ts';
+import { dueAt, isFinal, type Message, type Recipient } from '../store/message.ts';
 import type { MessageRecord } from '../store/records.ts';
 import { isMail } from './change.ts';
 import { type SelectionDeps, walkPage } from './selection.ts';
+import { backoffOf, type Pauses, shownStatus } from './waiting.ts';
 
 /**
  * How many messages of the queue there are of each kind. A page has the counts of the messages that it has looked at; whoever
@@ -21,13 +22,13 @@ const PAGE_CHARACTERS = 256 * 1024;
 const GROUP_CHARACTERS = 80;
 
 export async function summaryPage(
-  deps: SelectionDeps & { node: string },
+  deps: SelectionDeps & Pauses & { node: string },
   { by, filter, after }: SummaryRequest,
 ): Promise<SummaryPage> {
   const groups = new Map<string, QueueGroup>();
   let characters = 0;
   const next = await walkPage(deps, { filter, after }, (message, slot) => {
-    const due = slot.state === 'hold' ? undefined : nextAttempt(message);
+    const due = slot.state === 'hold' ? undefined : nextAttempt(deps, message);
     for (const key of keysOf(by, message, deps.node)) {
       const group = groups.get(key) ?? { key, messages: 0, oldest: message.record.arrived };
       if (!groups.has(key)) characters += key.length + GROUP_CHARACTERS;
@@ -41,8 +42,9 @@ export async function summaryPage(
   return { groups: [...groups.values()], ...(next !== undefined && { next }) };
 }
 
-function nextAttempt({ recipients }: Message): number {
-  return Math.min(...recipients.map(({ status }) => dueAt(status)));
+function nextAttempt(deps: SelectionDeps & Pauses, message: Message): number {
+  const statusOf = (one: Recipient) => shownStatus(one.status, backoffOf(deps, message, one));
+  return Math.min(...message.recipients.map((one) => dueAt(statusOf(one))));
 }
 
 function keysOf(by: SummaryBy, { record, recipients }: Message, node: string): Iterable<string> {

@@ -23,10 +23,11 @@ import type { Slot, Slots } from '../store/slots.ts';
 import { ledgerPage } from './ledger.ts';
 import { hopKeyOf, hopOf, targetOf, walkPage } from './selection.ts';
 import { type SummaryPage, type SummaryRequest, summaryPage } from './summary.ts';
+import { backoffOf, type Pauses, shownStatus } from './waiting.ts';
 
 /** What operators can see: list, show, read. Everything comes from the store, so it is what a restart would find. */
 
-export type ViewDeps = {
+export type ViewDeps = Pauses & {
   settings: Settings;
   store: Store;
   slots: Slots;
@@ -161,15 +162,21 @@ export class Views {
       messageId: record.facts.messageId,
       hold: slot.state === 'hold' ? record.hold : undefined,
       notices: record.notices,
-      recipients: message.recipients.map((r) => ({
-        recipient: r.recipient,
-        status: r.status,
-        nextHop: hopKeyOf(this.#deps.routing, message, r),
-        ...this.#directedOf(message, r),
-        limit: slot.state === 'active' ? this.#limitOf(message, r) : undefined,
-        signatures: r.signatures,
-        dead: r.dead,
-      })),
+      recipients: message.recipients.map((r) => this.#recipient(message, r, slot)),
+    };
+  }
+
+  #recipient(message: Message, r: Recipient, { state }: Slot): QueueEntry['recipients'][number] {
+    const backoff = backoffOf(this.#deps, message, r);
+    return {
+      recipient: r.recipient,
+      status: shownStatus(r.status, backoff),
+      nextHop: hopKeyOf(this.#deps.routing, message, r),
+      ...(backoff !== undefined && { backoff }),
+      ...this.#directedOf(message, r),
+      limit: state === 'active' ? this.#limitOf(message, r) : undefined,
+      signatures: r.signatures,
+      dead: r.dead,
     };
   }
 

@@ -148,10 +148,13 @@ export class Queue implements AttemptQueue {
     return this.#delivery?.pauseOf(hop);
   }
 
-  /** Routes have changed, or something else on which depends where mail goes, or how long it waits. */
-  forgetHops(): void {
+  /**
+   * Something has changed on which may depend where mail goes, or how long it waits: look again, now, at what waited for a
+   * next hop, and at other messages that waited for this.
+   */
+  forgetHops(waiting: readonly Slot[]): void {
     this.#parking.forget();
-    this.pump();
+    this.lookAgain(waiting);
   }
 
   /** Start what is due, as far as there is room. */

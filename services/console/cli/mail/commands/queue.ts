@@ -4,6 +4,7 @@ import { routerContract } from '#services/router/contract.ts';
 import type { Calls } from '#services/topology.ts';
 import { directiveText } from '#shared/directive.ts';
 import { summarize } from '#shared/mail/authenticity.ts';
+import type { Outcome } from '#shared/mail/envelope.ts';
 import { describeMessageTls } from '#shared/mail/message-tls.ts';
 import { formatDuration, formatSize, formatTime } from '#shared/units.ts';
 import { type CommonOptions, openCaller, parseCount, print, withCommon } from '../../context.ts';
@@ -123,13 +124,22 @@ function waitsFor(entry: Entry): string {
   if (suspended !== undefined) return suspendedText(suspended);
   const limited = entry.recipients.find((r) => r.limit !== undefined);
   if (limited !== undefined) return `its turn, ${limited.limit}`;
-  const deferred = entry.recipients.map((r) => r.status).find((s) => s.state === 'deferred');
+  const recipient = entry.recipients.find(({ status }) => status.state === 'deferred');
+  const deferred = recipient?.status;
   if (deferred?.state !== 'deferred') return 'its first attempt';
-  return `${outcomeText(deferred.outcome)}, next attempt in ${formatDuration(deferred.nextAttempt - Date.now())}`;
+  return `${outcomeText(lastWord(deferred.outcome, recipient?.backoff))}, next attempt in ${formatDuration(deferred.nextAttempt - Date.now())}`;
+}
+
+/** That of the last attempt at the recipient, or at its next hop since. */
+function lastWord(outcome: Outcome, backoff: Entry['recipients'][number]['backoff']): Outcome {
+  return backoff !== undefined && backoff.at > outcome.at ? backoff : outcome;
 }
 
 /** `held`: who is waited for, where the message is held. */
-function statusText({ status, limit, suspended }: Entry['recipients'][number], held: string | undefined): string {
+function statusText(
+  { status, limit, suspended, backoff }: Entry['recipients'][number],
+  held: string | undefined,
+): string {
   const limited = limit === undefined ? undefined : `its turn, ${limit}`;
   const turn = suspended === undefined ? limited : suspendedText(suspended);
   switch (status.state) {
@@ -141,7 +151,7 @@ function statusText({ status, limit, suspended }: Entry['recipients'][number], h
         held !== undefined
           ? `waiting for ${held}`
           : (other ?? `next attempt in ${formatDuration(status.nextAttempt - Date.now())}`);
-      return `deferred, ${wait}; last reply: ${outcomeText(status.outcome)}`;
+      return `deferred, ${wait}; last reply: ${outcomeText(lastWord(status.outcome, backoff))}`;
     }
     default:
       return `${status.state} ${formatTime(status.outcome.at)}: ${outcomeText(status.outcome)}`;

@@ -4,6 +4,7 @@ import { formatDuration, formatTime } from '#shared/units.ts';
 import { isOpen, waitingCause } from './cause.ts';
 import { copyExplained, damagedExplained } from './copy.ts';
 import type { Asked, Explanation, LeftCause, LeftMail, MailFacts, QueuedMail, WaitingCause } from './facts.ts';
+import { nextText } from './next-attempt.ts';
 import { refusalExplained } from './refusal.ts';
 import { reroutedBy, reroutedText } from './rerouted.ts';
 
@@ -100,7 +101,7 @@ function waitText(cause: WaitingCause, { entry, queued }: QueuedMail, recipient:
   const last = status.state === 'deferred' ? status : undefined;
   const since = entry.hold === undefined ? '' : ` since ${formatTime(entry.hold.at)}`;
   const said = last === undefined ? '' : quoted(last.outcome.reply.text);
-  const next = last === undefined ? '' : `; ${nextText(last.nextAttempt, now)}`;
+  const next = last === undefined ? '' : `; ${nextText(recipient, last, now)}`;
   const release = `"sealpost queue release ${entry.queueId}" lets it go`;
   switch (cause) {
     case 'held-by-operator':
@@ -181,12 +182,6 @@ function suspendedText(suspended: Recipient['suspended']): string {
 const ABOUT = { domain: 'to', sender: 'from', destination: 'at the next hop' } as const;
 
 const quoted = (text: string): string => `"${text}"`;
-
-function nextText(nextAttempt: number, now: number): string {
-  return nextAttempt <= now
-    ? 'the next attempt is due'
-    : `the next attempt is in ${formatDuration(nextAttempt - now)}, at ${formatTime(nextAttempt)}`;
-}
 
 function filtersText(filters: Record<string, string> | undefined): string {
   const said = Object.entries(filters ?? {}).map(([name, words]) => `${name}: ${words}`);

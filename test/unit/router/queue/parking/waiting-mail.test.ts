@@ -133,6 +133,34 @@ test('the sender of mail that waits for its next hop hears that it is late, once
   assert.equal(peers.triedAt('mx:dead.example'), 1);
 });
 
+test('operators see until when mail waits for its next hop, and what was said of that last', async () => {
+  await using folder = await tempDir();
+  await using site = await start(folder.path, 300);
+  const { router, peers } = site;
+  const ids = await send(router, ['bob@dead.example'], 2);
+  await deferred(router, 2);
+  peers.pauseMs = HOUR_MS;
+  await waitFor(() => peers.triedAt('mx:dead.example') >= 2, { what: 'a second attempt' });
+  const { handlers } = router.service;
+  await waitFor(
+    async () => {
+      const { entries } = await handlers['message-list']({ limit: 10 }, router.context());
+      return entries.every(({ recipients: [one] }) => one?.status.state === 'deferred' && one.backoff !== undefined);
+    },
+    { what: 'the list to say so' },
+  );
+  for (const id of ids) {
+    const { entry } = await router.show(id);
+    const [one] = entry.recipients;
+    assert.ok(one?.status.state === 'deferred' && one.backoff !== undefined);
+    assert.deepEqual([entry.state, one.backoff.reply], ['deferred', DEAD]);
+    assert.ok(one.backoff.until > Date.now() + HOUR_MS / 2, 'until the back-off ends');
+    assert.ok(one.status.nextAttempt >= one.backoff.until, 'and not before');
+  }
+  const { groups } = await handlers['queue-summarize']({ by: 'destination', filter: {} }, router.context());
+  assert.ok((groups[0]?.next ?? 0) > Date.now() + HOUR_MS / 2);
+});
+
 test('a message for several next hops goes to each of them as soon as it is back', async () => {
   await using folder = await tempDir();
   await using site = await start(folder.path, 200);

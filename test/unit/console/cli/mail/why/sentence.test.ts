@@ -117,6 +117,48 @@ const TABLE: [what: string, facts: MailFacts, cause: string, sentence: string][]
     `${WAITS}: its destination cannot be reached (attempt 2, at T): "cannot connect to ${HOST}: refused"; ${NEXTLY}.`,
   ],
   [
+    'a next hop that backs off since the attempt',
+    queued(
+      entry(
+        {},
+        {
+          ...to(deferred(reply(451, '4.4.1', `cannot connect to ${HOST}: refused`), HOST)),
+          backoff: { until: NEXT, at: AT - 1, reply: reply(451, '4.4.1', `cannot connect to ${HOST}: refused`) },
+        },
+      ),
+    ),
+    'unreachable',
+    `${WAITS}: its destination cannot be reached (attempt 2, at T): "cannot connect to ${HOST}: refused"; its next hop is tried again in 4m, at N.`,
+  ],
+  [
+    'a next hop that others found out of reach since',
+    queued(
+      entry(
+        {},
+        {
+          ...to(deferred(reply(451, '4.7.1', 'Greylisted'), HOST)),
+          backoff: { until: NEXT, at: AT + 1000, reply: reply(451, '4.4.1', `cannot connect to ${HOST}: refused`) },
+        },
+      ),
+    ),
+    'deferred-by-host',
+    `${WAITS}: ${HOST} deferred it (attempt 2, at T) with "451 4.7.1 Greylisted"; its next hop was tried last at L, which gave "451 4.4.1 cannot connect to ${HOST}: refused", and is tried again in 4m, at N.`,
+  ],
+  [
+    'a next hop that backs off for less long than the message waits',
+    queued(
+      entry(
+        {},
+        {
+          ...to(deferred(reply(451, '4.7.1', 'Greylisted'), HOST)),
+          backoff: { until: NEXT - 1, at: AT + 1000, reply: reply(451, '4.4.1', 'refused') },
+        },
+      ),
+    ),
+    'deferred-by-host',
+    `${WAITS}: ${HOST} deferred it (attempt 2, at T) with "451 4.7.1 Greylisted"; ${NEXTLY}.`,
+  ],
+  [
     'a lost connection',
     queued(entry({}, to(deferred(reply(451, '4.4.2', 'closed'), HOST)))),
     'connection-lost',
@@ -420,7 +462,11 @@ function copied(more: Partial<Extract<MailFacts, { kind: 'copied' }>['copy']>): 
   return { kind: 'copied', queueId: 'Q', holder: 'edge-3', copy, ownerAnswers: false };
 }
 
-const timesOf = (text: string): string => text.replaceAll(formatTime(AT), 'T').replaceAll(formatTime(NEXT), 'N');
+const timesOf = (text: string): string =>
+  text
+    .replaceAll(formatTime(AT), 'T')
+    .replaceAll(formatTime(NEXT), 'N')
+    .replaceAll(formatTime(AT + 1000), 'L');
 
 for (const [what, facts, cause, sentence] of TABLE) {
   test(`why: ${what}`, () => {
