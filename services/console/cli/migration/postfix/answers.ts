@@ -24,7 +24,6 @@ const NO_FILTER = none('mail is not passed through another server; filters asks 
 const NO_PATTERNS = none('the content of mail is not looked at here yet');
 const LOG_IN_PLACE = none('users and their passwords are in the directory here (sealpost users)');
 const TLS_DETAIN = none('versions and ciphers are those of Node’s OpenSSL: TLS 1.2 and later');
-const BY_SENDER = toDo('write a route with from for each sender: { to: "*", from: …, via: … }');
 const OTHER_ROUTING = none('a route is chosen by the domain of the recipient alone');
 
 const REST: Readonly<Record<string, Rest>> = {
@@ -136,8 +135,6 @@ const REST: Readonly<Record<string, Rest>> = {
   mailbox_command: NO_MAILBOXES,
   relay_transport: OTHER_ROUTING,
   default_transport: OTHER_ROUTING,
-  sender_dependent_relayhost_maps: BY_SENDER,
-  sender_dependent_default_transport_maps: BY_SENDER,
   smtp_fallback_relay: none(
     'what cannot be delivered is tried again, at the same hosts; a list of hosts in via goes on to the next one',
   ),

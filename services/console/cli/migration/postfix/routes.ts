@@ -3,30 +3,37 @@ import { type Answer, already, none, type PlannedFile, problem, taken, toDo } fr
 import type { TableRow } from './files/lookup-table.ts';
 import { domainEntry } from './networks.ts';
 import { type Hop, parseHop, parseTransport, viaOf } from './next-hop.ts';
+import { senderOf, senderRoutes } from './sender-routes.ts';
 import type { State } from './state.ts';
 
 /** Where mail goes: transport_maps, relayhost, and how next hops are spoken to. The most specific domain wins here too. */
 
-type Route = { to: string; via: string; tls?: string; password?: { file: string } };
+type Route = { to: string; from?: string; via: string; tls?: string; password?: { file: string } };
 
 export async function routes(state: State): Promise<void> {
   const passwords = await logIns(state);
   const tls = tlsLevel(state);
+  /** By the domain that they lead to, those of senders with theirs. */
   const made = new Map(((state.draft.get('routes') ?? []) as Route[]).map((route) => [route.to, route]));
   // Those that `domains.ts` made have no TLS yet.
   if (tls !== undefined) for (const route of made.values()) if (route.via.startsWith('smtp:')) route.tls = tls;
-  const add = (to: string, via: string, hop?: Hop): Route => {
-    const login = hop === undefined ? undefined : passwords(hop);
-    const route: Route = hop === undefined ? { to, via } : withLogin(state, to, hop, login);
+  const add = (to: string, via: string, hop?: Hop, from?: string): Route => {
+    const login = hop === undefined ? undefined : passwords.of(hop, from);
+    const way: Route = hop === undefined ? { to, via } : withLogin(state, to, hop, login);
+    const route: Route = from === undefined ? way : { ...way, from };
     // A password goes under TLS only.
     const level = login !== undefined && (tls === undefined || tls === 'off') ? 'required' : tls;
     const fits = !/^(?:lmtp:|discard$)/.test(route.via) && !(route.via.startsWith('smtps:') && level === 'off');
     if (level !== undefined && fits) route.tls = level;
-    made.set(to, route);
+    made.set(keyOf(route), route);
     return route;
   };
-  await transports(state, made, add);
-  relayhost(state, add);
+  const overruled = await transports(state, made, add);
+  const everybody = relayhost(state, add);
+  await senderRoutes(state, {
+    ...{ everybody, overruled, logins: passwords.senders },
+    add: (from, way) => ('hop' in way ? add('*', '', way.hop, from) : add('*', way.via, undefined, from)).via,
+  });
   await policies(state, made);
   if (tls !== undefined && !made.has('*')) add('*', 'mx');
   if (made.size > 0) state.draft.set('routes', [...made.values()]);
@@ -42,6 +49,8 @@ function secretFile(files: PlannedFile[], name: string, text: string): string {
   }
 }
 
+const keyOf = ({ to, from }: Route): string => (from === undefined ? to : `${to} from ${from}`);
+
 type Add = (to: string, via: string, hop?: Hop) => Route;
 
 function withLogin({ settings, files }: State, to: string, hop: Hop, login: Login | undefined): Route {
@@ -51,8 +60,10 @@ function withLogin({ settings, files }: State, to: string, hop: Hop, login: Logi
   return { to, via: viaOf(hop, { wrapper, user: login.user }), password: { file: `./${file}` } };
 }
 
-async function transports(state: State, made: ReadonlyMap<string, Route>, add: Add): Promise<void> {
+/** Answers whether a row is for all domains, so that what says less of recipients does not count; `:` says nothing. */
+async function transports(state: State, made: ReadonlyMap<string, Route>, add: Add): Promise<boolean> {
   const { settings, tables, say, tell } = state;
+  let all = false;
   for (const spec of settings.list('transport_maps')) {
     const table = await tables.read(spec);
     if ('unread' in table) say('transport_maps', problem(`${table.unread}: not taken`), spec);
@@ -62,11 +73,15 @@ async function transports(state: State, made: ReadonlyMap<string, Route>, add: A
         table.rows.length === 0 ? already('the table is empty') : taken('row by row, below', 'routes'),
         spec,
       );
-      for (const row of table.rows) tell(row.place, `${row.key} ${row.value}`, transport(row, made, add));
+      for (const row of table.rows) {
+        tell(row.place, `${row.key} ${row.value}`, transport(row, made, add));
+        all ||= row.key === '*' && !/^:?$/.test(row.value.trim());
+      }
     }
   }
   if (settings.has('transport_maps') && settings.list('transport_maps').length === 0)
     say('transport_maps', already('no table'));
+  return all;
 }
 
 function transport({ key, value }: TableRow, made: ReadonlyMap<string, Route>, add: Add): Answer {
@@ -84,8 +99,11 @@ function transport({ key, value }: TableRow, made: ReadonlyMap<string, Route>, a
   return taken(`${to} to ${route.via}${below}${lookup}${instead}`, 'routes');
 }
 
-function relayhost({ settings, say }: State, add: Add): void {
-  if (settings.has('relayhost')) say('relayhost', relayhostAnswer(settings.list('relayhost')[0] ?? '', add));
+function relayhost({ settings, say }: State, add: Add): Hop | undefined {
+  if (!settings.has('relayhost')) return undefined;
+  const text = settings.list('relayhost')[0] ?? '';
+  say('relayhost', relayhostAnswer(text, add));
+  return parseHop(text);
 }
 
 function relayhostAnswer(text: string, add: Add): Answer {
@@ -170,7 +188,7 @@ function policy(key: string, value: string, made: Map<string, Route>): Answer {
   for (const route of affected) {
     if (route.password !== undefined && (tls === 'opportunistic' || tls === 'off'))
       return none('a password goes under TLS only');
-    made.set(route.to, { ...route, tls });
+    made.set(keyOf(route), { ...route, tls });
   }
   return taken(`${affected.map(({ to }) => to).join(', ')}: ${tls}`, 'routes[].tls');
 }
@@ -188,14 +206,25 @@ function routesTo(key: string, made: ReadonlyMap<string, Route>): Route[] {
   return to === undefined || route?.via !== 'mx' ? [] : [{ ...route, to }];
 }
 
+const BY_SENDER = 'smtp_sender_dependent_authentication';
+
+function loginAnswer(key: string, from: string | undefined): Answer {
+  if (from !== undefined) return taken(`for mail from ${from}`, 'routes[].password');
+  return key.includes('@') ? none(`${BY_SENDER} is not yes`) : taken('for routes to this host', 'routes[].password');
+}
+
 type Login = { user: string; password: string };
 
 /** A table that stands in main.cf itself has passwords in it. */
 const masked = (spec: string): string => spec.replace(/^((?:proxy:)?(?:inline|static):).*/s, '$1…');
 
-/** The user and password for a hop, of smtp_sasl_password_maps. */
-async function logIns({ settings, tables, say, tell }: State): Promise<(hop: Hop) => Login | undefined> {
+/** The user and password for a hop, and for mail of a sender, of smtp_sasl_password_maps. */
+type LogIns = { senders: string[]; of(hop: Hop, from?: string): Login | undefined };
+
+async function logIns({ settings, tables, say, tell }: State): Promise<LogIns> {
   const found = new Map<string, Login>();
+  const ofSenders = new Map<string, Login>();
+  const bySender = settings.yes(BY_SENDER);
   const on = settings.yes('smtp_sasl_auth_enable');
   const name = 'smtp_sasl_password_maps';
   if (settings.has('smtp_sasl_auth_enable')) {
@@ -203,6 +232,10 @@ async function logIns({ settings, tables, say, tell }: State): Promise<(hop: Hop
       'smtp_sasl_auth_enable',
       on ? taken('the user stands in via, the password in a file', 'routes[].via', 'routes[].password') : already('no'),
     );
+  }
+  if (settings.has(BY_SENDER)) {
+    const answer = bySender ? taken('routes of senders have their log-ins', 'routes[].from') : already('no');
+    say(BY_SENDER, answer);
   }
   for (const spec of settings.list(name)) {
     const table = await tables.read(spec);
@@ -214,17 +247,18 @@ async function logIns({ settings, tables, say, tell }: State): Promise<(hop: Hop
       for (const { place, key, value } of table.rows) {
         const [, user = '', password = ''] = /^([^:]*):(.*)$/s.exec(value) ?? [];
         const fits = user !== '' && password !== '';
-        if (fits) found.set(key.toLowerCase(), { user, password });
+        const sender = key.includes('@') && bySender ? senderOf(key) : undefined;
+        const from = sender !== undefined && 'from' in sender ? sender.from : undefined;
+        if (fits && from !== undefined) ofSenders.set(from, { user, password });
+        else if (fits) found.set(key.toLowerCase(), { user, password });
         // No password in an account.
-        tell(
-          place,
-          `${key} ${user}:…`,
-          fits ? taken('for routes to this host', 'routes[].password') : problem('is not user:password: not taken'),
-        );
+        tell(place, `${key} ${user}:…`, fits ? loginAnswer(key, from) : problem('is not user:password: not taken'));
       }
     }
   }
-  return ({ host, port, lookup }) => {
+  const of = ({ host, port, lookup }: Hop, from = ''): Login | undefined => {
+    const own = ofSenders.get(from) ?? ofSenders.get(from.slice(from.indexOf('@') + 1));
+    if (own !== undefined) return own;
     const bracketed = lookup ? host : `[${host}]`;
     const names = [
       `${bracketed}:${port ?? 25}`,
@@ -235,4 +269,5 @@ async function logIns({ settings, tables, say, tell }: State): Promise<(hop: Hop
     ];
     return names.map((key) => found.get(key.toLowerCase())).find((login) => login !== undefined);
   };
+  return { senders: [...ofSenders.keys()], of };
 }

@@ -116,6 +116,7 @@ const PLAIN = [
   'smtp_tls_security_level',
   'smtpd_sasl_auth_enable',
   'smtp_sasl_auth_enable',
+  'smtp_sender_dependent_authentication',
   'smtp_tls_wrappermode',
   'smtpd_tls_wrappermode',
   'recipient_delimiter',
@@ -141,6 +142,8 @@ const PLAIN = [
 ];
 const TABLES = [
   'transport_maps',
+  'sender_dependent_relayhost_maps',
+  'sender_dependent_default_transport_maps',
   'virtual_alias_maps',
   'canonical_maps',
   'sender_canonical_maps',
