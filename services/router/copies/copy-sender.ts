@@ -15,8 +15,9 @@ import { type NewMessage, sendNew, sendStored } from './sending.ts';
 /**
  * Makes sure that a message is on two disks, and that the second copy follows the first.
  *
- * commit   A message that is being accepted is written to both disks concurrently; it is accepted when both have it.
- *          Where one holder fails, another one is tried.
+ * commit   A message that is being accepted is written to the other disk, then to this one, and is accepted when both have
+ *          it. Where one holder fails, another one is tried. This node may die at any moment: a message on its disk that
+ *          names a holder without a copy would be lost when that takes the rest over (overtaken.ts).
  * settled  What an attempt, or an operator, changed on this node is changed in the copy. The caller waits for that, but
  *          not for long: so at most one message for each connection was delivered and is undelivered in its copy.
  * ensure   A message that has no copy (its holder is gone, it was taken over, it is a notice) gets one.
@@ -72,9 +73,8 @@ export class CopySender implements MessageWriter {
 
   /** Put a message on disk, on this node and, where two copies are wanted, on another one. */
   async commit(message: MessageToWrite): Promise<void> {
-    const { id, record, onWritten } = message;
+    const { id, record, beside, onWritten } = message;
     const { store, pairs } = this.#deps;
-    const { beside } = message;
     if (!this.wanted) {
       await store.write([...message.operations(), ...beside]);
       onWritten(undefined);
@@ -82,28 +82,19 @@ export class CopySender implements MessageWriter {
     }
     this.#committing.add(id);
     try {
-      const outbox = pairs.choose();
-      if (outbox === undefined) {
-        this.#admitAlone(record);
-        await store.write([...message.operations(), ...beside]);
-        onWritten(undefined);
-        this.#check(id, undefined);
-        return;
-      }
       const operations = message.operations();
-      const local = store.write([...operations, ...beside, putJson(keys.place(id), outbox.place)]);
-      const remote = sendNew(store, outbox, { ...message, operations });
-      const [written, sent] = await Promise.allSettled([local, remote]);
-      if (written.status === 'rejected') {
-        // The copy may have arrived, whatever the answer was.
-        this.#withdraw(outbox, id);
-        throw written.reason;
+      const outbox = await this.#sendNew({ ...message, operations });
+      if (outbox === undefined) this.#admitAlone(record);
+      const own = outbox === undefined ? message.operations() : [...operations, putJson(keys.place(id), outbox.place)];
+      try {
+        await store.write([...own, ...beside]);
+      } catch (error) {
+        if (outbox !== undefined) this.#withdraw(outbox, id);
+        throw error;
       }
-      const place =
-        sent.status === 'fulfilled' ? outbox.place : await this.#elsewhere({ ...message, operations }, outbox);
       // The slot exists before a holder can ask whether the copy is needed.
-      if (onWritten(place)) this.#check(id, place);
-      else if (place !== undefined) this.#withdraw(pairs.outbox(place) ?? outbox, id);
+      if (onWritten(outbox?.place)) this.#check(id, outbox?.place);
+      else if (outbox !== undefined) this.#withdraw(pairs.outbox(outbox.place) ?? outbox, id);
     } finally {
       this.#committing.delete(id);
     }
@@ -205,26 +196,22 @@ export class CopySender implements MessageWriter {
     return false;
   }
 
-  /** Try the other holders in turn; without any, do what `queue.without-copy` says. */
-  async #elsewhere(message: NewMessage & { record: MessageRecord }, failed: Outbox): Promise<CopyPlace | undefined> {
-    const { id, record } = message;
-    const { pairs, store } = this.#deps;
-    const tried = [failed];
-    // The copy may have arrived all the same.
-    this.#withdraw(failed, id);
-    for (let outbox = pairs.choose(tried); outbox !== undefined; outbox = pairs.choose(tried)) {
+  /** Send a new message to one holder after the other; resolves to the one that has it, undefined where none has. */
+  async #sendNew(message: NewMessage): Promise<Outbox | undefined> {
+    const { pairs, store, log } = this.#deps;
+    const tried: Outbox[] = [];
+    for (let outbox = pairs.choose(); outbox !== undefined; outbox = pairs.choose(tried)) {
       try {
         await sendNew(store, outbox, message);
-      } catch {
+        return outbox;
+      } catch (error) {
+        const fields = { queueId: message.id, holder: outbox.place.node, error: errorText(error) };
+        log.debug(fields, 'a new message could not be copied to another node, the next one is tried');
+        // The copy may have arrived all the same.
+        this.#withdraw(outbox, message.id);
         tried.push(outbox);
-        this.#withdraw(outbox, id);
-        continue;
       }
-      await store.write([putJson(keys.place(id), outbox.place)]);
-      return outbox.place;
     }
-    this.#admitAlone(record);
-    await store.write([putJson(keys.message(id), record), { type: 'del', key: keys.place(id) }]);
     return undefined;
   }
 

@@ -16,6 +16,8 @@ class FakeOutbox {
   readonly unreachable = false;
   readonly asked: string[] = [];
   fails = false;
+  /** Copies are confirmed when this resolves. */
+  answered: Promise<void> = Promise.resolve();
 
   constructor(node: string) {
     this.place = { store: `STORE-${node}`, node, generation: 1 };
@@ -23,6 +25,7 @@ class FakeOutbox {
 
   async copy(_id: string, _records: unknown, complete: boolean): Promise<void> {
     if (complete) this.asked.push('copy');
+    await this.answered;
     if (this.fails) throw new SealpostError('timeout', 'no answer came in time');
   }
 
@@ -98,6 +101,31 @@ test('a message that was accepted with one copy gets its second one later, unles
     await sender.settled(slot, { id, gone: true, operations: [], notices: [] });
     assert.equal(sender.missing.size, 0);
   });
+});
+
+test('a message that names the place of its copy on disk has a copy there, whenever this node dies', async () => {
+  await setUp(
+    async ({ sender, slots, outboxes, id, record, operations, store }) => {
+      const [first, second] = outboxes;
+      assert.ok(first !== undefined && second !== undefined);
+      const { promise, resolve } = Promise.withResolvers<void>();
+      first.answered = promise;
+      first.fails = true;
+      const onWritten = (copy: CopyPlace | undefined) => slots.add(id, 'active', copy) !== undefined;
+      const done = sender.commit({ id, record, operations: () => operations, beside: [], earlier: 0, onWritten });
+      // What comes after a write that was begun before it is on disk when that is.
+      await store.write([]);
+      assert.deepEqual(await store.getMany([keys.place(id), keys.message(id)]), [undefined, undefined]);
+      resolve();
+      await done;
+      assert.deepEqual([first.asked, second.asked], [['copy', 'drop'], ['copy']]);
+      const [place, message] = await store.getMany([keys.place(id), keys.message(id)]);
+      assert.ok(place?.includes('edge-3') && message !== undefined);
+      assert.equal(slots.get(id)?.copy?.node, 'edge-3');
+    },
+    'edge-2',
+    'edge-3',
+  );
 });
 
 test('a change that only notes trouble of this node is not sent to the copy', async () => {
