@@ -33,8 +33,29 @@ const NO_BYTES = new Uint8Array(0);
 
 export type Actor = { close(): void };
 
+/** A change that somebody asked for, and how that ended: `done`, or the code of an error. */
+export type AuditChange = (change: {
+  by: string;
+  service: string;
+  operation: string;
+  about: string;
+  outcome: string;
+}) => Promise<void>;
+
+export type ServeOptions = {
+  /** Requests that are taken and not answered yet, at most. */
+  mailbox?: number | undefined;
+  /** Told of every change before it is answered. */
+  audit?: AuditChange | undefined;
+};
+
 /** Serve every operation of a service on a bus, in each of its versions; they share one mailbox. */
-export function serve<C extends Contract>(bus: Bus, service: Service<C>, log: Logger, mailbox?: number): Actor {
+export function serve<C extends Contract>(
+  bus: Bus,
+  service: Service<C>,
+  log: Logger,
+  { mailbox, audit }: ServeOptions = {},
+): Actor {
   const inbox = new Mailbox(mailbox);
   const rubbish = new LimitedLog();
   const older = olderService(service as unknown as Service);
@@ -53,7 +74,12 @@ export function serve<C extends Contract>(bus: Bus, service: Service<C>, log: Lo
         return { ok: false, code: CALL_ERRORS.busy, message: `${contract.name} has ${full}`, elsewhere: true };
       }
       try {
-        return await handle({ label, spec, handler }, request, log, rubbish);
+        return await handle(
+          { label, spec, handler: audited(contract, operation, handler, request, audit) },
+          request,
+          log,
+          rubbish,
+        );
       } finally {
         inbox.leave(request);
       }
@@ -68,6 +94,33 @@ export function serve<C extends Contract>(bus: Bus, service: Service<C>, log: Lo
 }
 
 type Handler = (request: unknown, context: CallContext) => unknown;
+
+/** The handler, which has changes noted before it answers. */
+function audited(
+  { name: service, operations }: Contract,
+  operation: string,
+  handler: Handler,
+  { by, caller }: BusRequest,
+  audit: AuditChange | undefined,
+): Handler {
+  const about = operations[operation]?.audited as ((request: unknown) => string | undefined) | undefined;
+  if (about === undefined || audit === undefined) return handler;
+  return async (request, context) => {
+    let outcome: string = CALL_ERRORS.internal;
+    try {
+      const answer = await handler(request, context);
+      outcome = 'done';
+      return answer;
+    } catch (error) {
+      outcome = errorCode(error) ?? outcome;
+      throw error;
+    } finally {
+      const text = about(request);
+      const who = by ?? caller ?? 'a process of this node';
+      if (text !== undefined) await audit({ by: who, service, operation, about: text, outcome });
+    }
+  };
+}
 
 type ServedOperation = { label: string; spec: OperationSpec; handler: Handler };
 

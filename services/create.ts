@@ -9,6 +9,7 @@ import { routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import type { Contract, Listen, Service } from '#shared/contract.ts';
 import type { Logger } from '#shared/log.ts';
+import { auditor } from './audit.ts';
 import { calls, hears, type ServiceName } from './topology.ts';
 
 /** How each service is made, and with which clients of its peers (`topology.ts`). */
@@ -114,13 +115,14 @@ function peerBus<C extends Contract, Event extends keyof C['events'] & string>(
 }
 
 /** Answer calls only between a successful start and the stop. */
-function served<C extends Contract>({ bus, log }: NodeDeps, service: Service<C>): Served {
+function served<C extends Contract>({ bus, log, settings }: NodeDeps, service: Service<C>): Served {
+  const audit = auditor(bus, settings.current.node.name, log);
   let close: (() => void) | undefined;
   let stopped: Promise<void> | undefined;
   return {
     start: async () => {
       await service.start();
-      close = serve(bus, service, log).close;
+      close = serve(bus, service, log, { audit }).close;
     },
     stop: () => {
       stopped ??= (async () => {

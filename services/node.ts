@@ -14,6 +14,7 @@ import { routerContract } from '#services/router/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { makeFolder } from '#shared/files/folder.ts';
 import type { Logger } from '#shared/log.ts';
+import { auditor } from './audit.ts';
 import { createService, type NodeDeps, type Served } from './create.ts';
 import { CONTRACTS, SERVICES, type ServiceName } from './topology.ts';
 
@@ -146,7 +147,8 @@ function queueOf(bus: Bus, node: string): DrainDeps['queue'] {
 
 function join(deps: Omit<MembershipDeps, 'version' | 'contracts'>): Membership {
   const contracts = Object.fromEntries(Object.values(CONTRACTS).map(({ name, version }) => [name, version]));
-  const membership = new Membership({ ...deps, version: VERSION, contracts });
+  const audit = auditor(deps.bus, deps.settings.current.node.name, deps.log);
+  const membership = new Membership({ ...deps, version: VERSION, contracts, audit });
   membership.start();
   return membership;
 }

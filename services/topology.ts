@@ -50,7 +50,7 @@ export type Access = {
 export const ACCESS = {
   'credential-store': {
     calls: {
-      'credential-store': ['record-resolve', 'record-copy'],
+      'credential-store': ['record-resolve', 'record-copy', 'audit-append'],
       signer: ['key-prove'],
       listener: ['challenge-check'],
     },
@@ -58,12 +58,12 @@ export const ACCESS = {
     buckets: [CREDENTIALS_BUCKET, DIRECTORY_BUCKET],
   },
   signer: {
-    calls: { 'credential-store': ['signing-key-list'] },
+    calls: { 'credential-store': ['signing-key-list', 'audit-append'] },
     hears: { 'credential-store': ['changed', 'present'] },
     buckets: [],
   },
   policy: {
-    calls: { 'credential-store': ['directory-list', 'app-password-used'] },
+    calls: { 'credential-store': ['directory-list', 'app-password-used', 'audit-append'] },
     hears: {
       'credential-store': ['directory-changed', 'present'],
       policy: ['counts', 'greylist'],
@@ -73,6 +73,7 @@ export const ACCESS = {
   },
   router: {
     calls: {
+      'credential-store': ['audit-append'],
       signer: ['message-sign'],
       router: [
         'copy-mirror',
@@ -101,7 +102,7 @@ export const ACCESS = {
         'verdict-explain',
       ],
       router: ['transfer-open', 'transfer-append', 'transfer-commit', 'transfer-abort'],
-      'credential-store': ['serving-certificate-list', 'challenge-list'],
+      'credential-store': ['serving-certificate-list', 'challenge-list', 'audit-append'],
     },
     hears: { router: ['present'], 'credential-store': ['changed', 'present'] },
     buckets: [],
@@ -186,6 +187,7 @@ export const ACCESS = {
         'certificate-order',
         'certificate-rewrap',
         'certificate-delete',
+        'audit-list',
         'status-show',
       ],
       member: ['member-list', 'member-ping', 'counter-list', 'member-forget', 'member-drain'],

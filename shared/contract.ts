@@ -31,6 +31,11 @@ export type OperationSpec = {
   repeatable?: true | 'when-silent' | undefined;
   /** Longest time for an answer in milliseconds, where it is not the default 10 s. */
   timeout?: number;
+  /**
+   * Of what people change, and of secrets and mail that they take out: what a request is about, without secrets, for the audit
+   * log. Undefined: the request changes nothing.
+   */
+  audited?: (request: never) => string | undefined;
 };
 
 export type Contract<

@@ -30,6 +30,8 @@ export type BusRequest = {
   fields: unknown;
   bytes?: Uint8Array | undefined;
   trace?: string | undefined;
+  /** The person for whom it is asked, as the caller says. */
+  by?: string | undefined;
   timeout: number;
   /** Whose request it is: not what it says of itself, but where its reply goes. Undefined: of this process. */
   caller?: string | undefined;

@@ -24,6 +24,7 @@ const RequestHead = z.object({
    */
   timeout: z.number(),
   trace: z.string().optional(),
+  by: z.string().optional(),
   fields: z.unknown().optional(),
 });
 const ReplyHead = z.discriminatedUnion('ok', [
@@ -32,13 +33,19 @@ const ReplyHead = z.discriminatedUnion('ok', [
 ]);
 const EventHead = z.object({ payload: z.unknown().optional() });
 
-export function encodeRequest({ timeout, trace, fields, bytes }: BusRequest): Uint8Array {
-  return encode({ timeout, trace, fields }, bytes);
+export function encodeRequest({ timeout, trace, by, fields, bytes }: BusRequest): Uint8Array {
+  return encode({ timeout, trace, by, fields }, bytes);
 }
 
 export function decodeRequest(frame: Uint8Array): BusRequest {
   const { head, bytes } = decode(frame, RequestHead);
-  return { fields: head.fields, bytes, trace: head.trace, timeout: head.timeout };
+  return {
+    fields: head.fields,
+    bytes,
+    trace: head.trace,
+    timeout: head.timeout,
+    ...(head.by !== undefined && { by: head.by }),
+  };
 }
 
 export function encodeReply(reply: BusReply): Uint8Array {

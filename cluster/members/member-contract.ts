@@ -90,12 +90,22 @@ export const memberContract = defineContract('member', 1, {
       reply: z.object({ node: z.string(), process: z.string(), series: z.array(Series) }),
     },
     /** Forget a node that was taken out for good: those of its processes that are gone. Answers how many those were. */
-    'member-forget': { request: z.object({ node: word }), reply: z.object({ count: z.number().int() }) },
+    'member-forget': {
+      request: z.object({ node: word }),
+      reply: z.object({ count: z.number().int() }),
+      audited: ({ node }: { node: string }) => node,
+    },
     /**
      * Take no more work, hand over what others can do, and end. Answered as soon as that has begun. `no-router`: there is
      * no other router to take the queue; the process goes on as before.
      */
-    'member-drain': { request: z.object({}), reply: z.object({}), errors: ['no-router'], timeout: 30_000 },
+    'member-drain': {
+      request: z.object({}),
+      reply: z.object({}),
+      errors: ['no-router'],
+      timeout: 30_000,
+      audited: () => 'this process',
+    },
   },
   events: {
     /** Once a second, and immediately when the state changes. */

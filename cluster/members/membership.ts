@@ -2,7 +2,7 @@ import type { Handlers } from '#shared/contract.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import { seriesOf } from '#shared/metrics.ts';
-import { announcer, listen, serve } from '../actor.ts';
+import { type AuditChange, announcer, listen, serve } from '../actor.ts';
 import type { Bus } from '../bus/bus.ts';
 import { configDigests } from '../config/digest.ts';
 import type { Settings } from '../config/settings.ts';
@@ -54,6 +54,8 @@ export type MembershipDeps = {
   contracts: Record<string, number>;
   /** Lines that the log of this process has lost. */
   logDropped?: () => number;
+  /** Told of changes that people make. */
+  audit?: AuditChange;
   /** An administrator wants this process to hand over and end. Resolves when that has begun, rejects when it cannot. */
   drain: () => Promise<void>;
 };
@@ -81,9 +83,9 @@ export class Membership {
 
   /** Announce this process, hear the others, answer questions. */
   start(): void {
-    const { bus, log } = this.#deps;
+    const { bus, log, audit } = this.#deps;
     const life = { start: async () => undefined, stop: async () => undefined };
-    const actor = serve(bus, { contract: memberContract, handlers: this.#handlers(), ...life }, log);
+    const actor = serve(bus, { contract: memberContract, handlers: this.#handlers(), ...life }, log, { audit });
     const deafen = listen(bus, memberContract, log)('heartbeat', (heartbeat) => this.#hear(heartbeat));
     // Over a new connection the others are to hear this process before they call it, and wait for that.
     const unfollow = bus.jetStream?.onChange(() => this.#heartbeats.now());

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
 import { DirectoryHolder, Holder, NekStatus, PresentHolder } from '#shared/keys/holders.ts';
 import { StoreDamage } from '#shared/store-damage.ts';
+import { auditOperations } from './contract/audit.ts';
 import { certificateOperations } from './contract/certificates.ts';
 import { CHANGE } from './contract/common.ts';
 import { directoryOperations } from './contract/directory.ts';
@@ -53,6 +54,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       request: z.object({ name: z.string() }),
       reply: NekStatus,
       errors: ['exists', 'nek-mismatch', ...CHANGE],
+      audited: ({ name }: { name: string }) => name,
     },
     /** Make another NEK the current one and re-wrap every key with it. */
     'nek-rotate': {
@@ -60,16 +62,19 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       reply: z.object({ nek: NekStatus, rewrapped: z.number().int() }),
       errors: ['nek-missing-on-node', 'nek-mismatch', ...CHANGE],
       timeout: 120_000,
+      audited: ({ name }: { name: string }) => name,
     },
     /** Remove a NEK that no longer wraps any key. */
     'nek-delete': {
       request: z.object({ name: z.string() }),
       reply: z.object({}),
       errors: ['not-found', 'in-use', ...CHANGE],
+      audited: ({ name }: { name: string }) => name,
     },
 
     ...directoryOperations,
     ...certificateOperations,
+    ...auditOperations,
 
     /** From store to store: a record as this node holds it, as JSON. */
     'record-copy': {
@@ -85,6 +90,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
       reply: z.object({ repaired: z.array(RepairedRecord) }),
       errors: ['not-found', ...CHANGE],
       timeout: 120_000,
+      audited: ({ domain }: { domain?: string | undefined }) => domain ?? 'every record that was refused',
     },
 
     'status-show': {

@@ -17,6 +17,7 @@ import {
   listenToPresence,
   type ReadNeks,
 } from './announcements.ts';
+import { AuditLog } from './audit/audit-log.ts';
 import { Orders } from './certificates/acme/orders.ts';
 import {
   CREDENTIALS_BUCKET,
@@ -57,6 +58,7 @@ import { Records, resealAll } from './records/records.ts';
  *   neks/           the named encryption keys (NEKs) that wrap the private keys and seal the records
  *   certificates/   the certificates of the listeners, whose private keys have NEKs of their own (`tls.nek`)
  *   directory/      users, aliases, groups and maps, replicated in the same way; policy follows them
+ *   audit/          which changes people made, at this service and at others that asked it to write them down
  *   presence.ts     which processes hold keys now; announcements.ts tells the others of this one
  *   earlier-keys.ts keys of a version without a cluster, which are taken over
  *
@@ -102,6 +104,7 @@ type Opened = {
   readNeks: ReadNeks;
   seals: { keys: NekSeal; directory: NekSeal };
   damage: OperationDeps['damage'];
+  audit: AuditLog;
 };
 
 async function open(deps: CredentialStoreDeps): Promise<Running> {
@@ -160,7 +163,7 @@ async function openRecords(
   { settings, log, jetStream }: CredentialStoreDeps,
   seals: Opened['seals'],
   undo: AsyncDisposableStack,
-): Promise<Pick<Opened, 'map' | 'directory' | 'knownEmpty' | 'earlier' | 'damage'>> {
+): Promise<Pick<Opened, 'map' | 'directory' | 'knownEmpty' | 'earlier' | 'damage' | 'audit'>> {
   const { node } = settings.current;
   const folder = join(node.data, 'credentials');
   const alone = jetStream === undefined;
@@ -179,11 +182,14 @@ async function openRecords(
   undo.defer(() => earlier.close());
   const left = map.revision + directory.revision + earlier.left(new Records(map)).length;
   await assertSomeLeft(store, folder, left, alone);
-  return { map, directory, knownEmpty: await KnownEmpty.open(store, directory), earlier, damage: () => store.damage() };
+  const audit = new AuditLog({ store, settings, log });
+  undo.defer(() => audit.close());
+  const knownEmpty = await KnownEmpty.open(store, directory);
+  return { map, directory, knownEmpty, earlier, damage: () => store.damage(), audit };
 }
 
 function createOperationDeps(deps: CredentialStoreDeps, opened: Opened): OperationDeps {
-  const { map, directory, knownEmpty, earlier, readNeks, seals, damage } = opened;
+  const { map, directory, knownEmpty, earlier, readNeks, seals, damage, audit } = opened;
   const { settings, log, stores, signer } = deps;
   const node = settings.current.node.name;
   const records = new Records(map, () => earlier.assertTried());
@@ -205,7 +211,7 @@ function createOperationDeps(deps: CredentialStoreDeps, opened: Opened): Operati
   const groups = new GroupAddresses(directory);
   const running = { settings, log, stores, signer, map, directory, knownEmpty, groups, rewrap };
   const certificates = new Certificates(map);
-  return { ...running, records, certificates, all, presence, neks, seal, views, maker, damage };
+  return { ...running, records, certificates, all, presence, neks, seal, views, maker, damage, audit };
 }
 
 /** The live processes; undefined while this one may not act for all. */

@@ -281,6 +281,8 @@ export const policyContract = defineContract('policy', 1, {
     'lock-lift': {
       request: LockSelection,
       reply: z.object({ locks: z.array(Lock), more: z.number().int() }),
+      audited: ({ user, network }: LockSelection) =>
+        [user, network].filter((part) => part !== undefined).join(' from ') || 'all',
     },
   },
   events: {

@@ -137,7 +137,13 @@ export const routerContract = defineContract('router', 1, {
       timeout: 2000,
     },
     /** Delete the void copies of the mail of a node that is silent and, as an operator says, gone for good. */
-    'copy-forget': { request: z.object({ node: z.string() }), reply: Affected, errors: READ, timeout: 60_000 },
+    'copy-forget': {
+      request: z.object({ node: z.string() }),
+      reply: Affected,
+      errors: READ,
+      timeout: 60_000,
+      audited: ({ node }: { node: string }) => `copies of node ${node}`,
+    },
     /**
      * From router to router: names of what it counted for DMARC reports up to a day, and the rows of one of them, for the
      * epoch of a run (sent-reports/daily/runs.ts). `not-due`: the day is not over there, or it has not heard of the epoch.
@@ -209,6 +215,7 @@ export const routerContract = defineContract('router', 1, {
       reply: z.object({ total: z.number().int() }),
       errors: ['not-found', 'corrupt', ...READ],
       bytes: 'reply',
+      audited: ({ queueId, offset }: { queueId: string; offset: number }) => (offset === 0 ? queueId : undefined),
     },
 
     ...queueOperations,

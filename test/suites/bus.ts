@@ -76,7 +76,7 @@ export class TestService {
   serve(bus: Bus, mailbox?: number): Actor {
     const life = { start: async () => undefined, stop: async () => undefined };
     const service = { contract: testContract, handlers: this.handlers, ...life };
-    return serve(bus, service, silentLogger, mailbox);
+    return serve(bus, service, silentLogger, { mailbox });
   }
 
   /** Let a `wait` call end, as soon as it is under way. */

@@ -102,7 +102,7 @@ export function serveNew(bus: Bus, notes: Notes, mailbox?: number): void {
     read: () => ({ reply: { bytes: 3 }, bytes: Buffer.from('new') }),
     added: () => ({}),
   };
-  serve(bus, { contract: newContract, handlers, ...life }, silentLogger, mailbox);
+  serve(bus, { contract: newContract, handlers, ...life }, silentLogger, { mailbox });
 }
 
 const text = ({ bytes }: { bytes: Uint8Array }): string => Buffer.from(bytes).toString();

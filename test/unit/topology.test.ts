@@ -13,10 +13,11 @@ test('a service is given the calls of the table and no others', () => {
   assert.deepEqual(Object.keys(router), ['transfer-open', 'transfer-append', 'transfer-commit', 'transfer-abort']);
   // @ts-expect-error: a listener has no business in the queue.
   assert.equal(router['message-list'], undefined);
-  assert.deepEqual(Object.keys(calls(bus, 'signer', 'credential-store')), ['signing-key-list']);
+  assert.deepEqual(Object.keys(calls(bus, 'signer', 'credential-store')), ['signing-key-list', 'audit-append']);
   assert.deepEqual(Object.keys(calls(bus, 'listener', 'credential-store')), [
     'serving-certificate-list',
     'challenge-list',
+    'audit-append',
   ]);
   assert.ok(!('signing-key-list' in calls(bus, 'operator', 'credential-store')));
 });

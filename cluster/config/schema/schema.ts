@@ -168,6 +168,13 @@ export const ConfigSchema = z.strictObject({
     })
     .prefault({}),
   metrics: metricsSection,
+  audit: z
+    .strictObject({
+      keep: duration('400d', 86_400_000, TEN_YEARS_MS).describe(
+        'how long the audit log says which changes people made (sealpost audit)',
+      ),
+    })
+    .prefault({}),
   log: z
     .strictObject({
       level: z

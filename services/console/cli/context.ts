@@ -14,6 +14,7 @@ import { SealpostError } from '#shared/errors.ts';
 import type { Clients } from '../reports/clients.ts';
 import type { CredentialStore } from '../reports/keys/key-list.ts';
 import { usageError } from './exit.ts';
+import { operator } from './operator.ts';
 import { SANDBOX_FOLDER, sandboxConfig } from './start/sandbox.ts';
 import { cleanLines, jsonText } from './table.ts';
 
@@ -102,7 +103,11 @@ async function openOwnNode(config: Config): Promise<Caller> {
   return caller(config, control);
 }
 
-function caller(config: Config, way: Pick<Bus, 'call'>, bus?: Bus): Caller {
+function caller(config: Config, anonymous: Pick<Bus, 'call'>, bus?: Bus): Caller {
+  const by = operator();
+  const way: Pick<Bus, 'call'> = {
+    call: (address, request, node) => anonymous.call(address, { ...request, by }, node),
+  };
   return {
     config,
     client: ({ name }) => calls(way, 'operator', name),

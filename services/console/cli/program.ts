@@ -3,8 +3,8 @@ import { VERSION } from '#cluster/version.ts';
 import { failureText, usageError } from './exit.ts';
 
 /**
- * Every command, in the order of its help; each has a file of its own, in `commands/`, `directory/commands/` or
- * `mail/commands/`, which describes its arguments and options to commander. Only the file of the command that was asked
+ * Every command, in the order of its help; each has a file of its own, in `commands/`, `directory/commands/`,
+ * `mail/commands/` or its folder, which describes its arguments and options to commander. Only the file of the command that was asked
  * for is loaded, so that it starts fast.
  */
 const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
@@ -25,6 +25,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   certificates: () => import('./commands/certificates.ts'),
   doctor: () => import('./commands/doctor.ts'),
   cluster: () => import('./commands/cluster.ts'),
+  audit: () => import('./audit/command.ts'),
   users: () => import('./directory/commands/users.ts'),
   aliases: () => import('./directory/commands/aliases.ts'),
   groups: () => import('./directory/commands/groups.ts'),

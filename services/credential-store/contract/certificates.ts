@@ -53,12 +53,14 @@ export const certificateOperations = {
     request: StoredCertificate,
     reply: CertificateStatus,
     errors: ['tls-material', 'key-damaged', 'nek-mismatch', ...CHANGE],
+    audited: ({ name }: { name: string }) => name,
   },
   /** Order one of the section `certificates` now, whether it is due or not; one node does it soon after the answer. */
   'certificate-order': {
     request: z.object({ name: CertificateName }),
     reply: CertificateStatus,
     errors: ['not-found', ...CHANGE],
+    audited: ({ name }: { name: string }) => name,
   },
   /**
    * Wrap what another NEK wraps with the first NEK of `tls.nek`, which must have the fingerprint `nek`. Answers how many
@@ -69,6 +71,7 @@ export const certificateOperations = {
     reply: z.object({ node: z.string(), certificates: z.number().int(), accounts: z.number().int() }),
     errors: ['nek-missing-on-node', 'nek-mismatch', 'key-damaged', ...CHANGE],
     timeout: 60_000,
+    audited: ({ nek, write }: { nek: string; write: boolean }) => (write ? `with ${nek}` : undefined),
   },
   /**
    * `force`: also the one that the configuration names as the default, and of one that is deleted what is left. `records`: TXT
@@ -78,5 +81,6 @@ export const certificateOperations = {
     request: z.object({ name: CertificateName, force: z.boolean().default(false) }),
     reply: z.object({ records: z.array(z.string()).optional() }),
     errors: ['not-found', 'in-use', ...CHANGE],
+    audited: ({ name }: { name: string }) => name,
   },
 } as const satisfies Record<string, OperationSpec>;

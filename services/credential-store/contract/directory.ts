@@ -44,7 +44,12 @@ export const directoryOperations = {
     }),
   },
   'entry-show': { request: EntryName, reply: ChangedEntry, errors: ['not-found'] },
-  'entry-delete': { request: EntryName, reply: z.object({ node: z.string() }), errors: CHANGE_ENTRY },
+  'entry-delete': {
+    request: EntryName,
+    reply: z.object({ node: z.string() }),
+    errors: CHANGE_ENTRY,
+    audited: ({ kind, name }: z.output<typeof EntryName>) => `${kind} ${name}`,
+  },
   /** Entries that take the place of those of their names. What is wrong with one does not stop the others. */
   'entry-import': {
     request: z.object({ entries: z.array(EntryImport).max(200) }),
@@ -56,20 +61,33 @@ export const directoryOperations = {
     }),
     errors: CHANGE_ENTRY,
     timeout: 120_000,
+    audited: ({ entries }: { entries: readonly unknown[] }) => `${entries.length} entries`,
   },
   /** To whom hashes of passwords are sealed on their way here (shared/dkim/secret-seal.ts). */
   'sealing-key-show': { request: z.object({}), reply: SealingKey, errors: ['nek-mismatch', ...CHANGE] },
-  'user-create': { request: UserChange, reply: ChangedEntry, errors: CHANGE_ENTRY },
-  'user-change': { request: UserChange, reply: ChangedEntry, errors: CHANGE_ENTRY },
+  'user-create': {
+    request: UserChange,
+    reply: ChangedEntry,
+    errors: CHANGE_ENTRY,
+    audited: ({ name }: { name: string }) => name,
+  },
+  'user-change': {
+    request: UserChange,
+    reply: ChangedEntry,
+    errors: CHANGE_ENTRY,
+    audited: ({ name }: { name: string }) => name,
+  },
   'app-password-create': {
     request: AppPasswordRequest.extend({ user: z.string() }),
     reply: ChangedEntry,
     errors: CHANGE_ENTRY,
+    audited: ({ user, name }: { user: string; name: string }) => `${name} of ${user}`,
   },
   'app-password-revoke': {
     request: z.object({ user: z.string(), name: z.string() }),
     reply: ChangedEntry,
     errors: CHANGE_ENTRY,
+    audited: ({ user, name }: { user: string; name: string }) => `${name} of ${user}`,
   },
   /** From policy: it was used today, `2026-11-23` in UTC. Written once a day. */
   'app-password-used': {
@@ -82,6 +100,7 @@ export const directoryOperations = {
     request: z.object({ address: z.string(), targets: ListChange, create: z.boolean() }),
     reply: ChangedEntry,
     errors: CHANGE_ENTRY,
+    audited: ({ address }: { address: string }) => address,
   },
   'group-set': {
     request: z.object({
@@ -92,11 +111,13 @@ export const directoryOperations = {
     }),
     reply: ChangedEntry,
     errors: CHANGE_ENTRY,
+    audited: ({ name }: { name: string }) => name,
   },
   /** A rewriting map, whole. */
   'map-set': {
     request: z.object({ name: z.string(), entries: z.record(z.string(), z.string()) }),
     reply: ChangedEntry,
     errors: CHANGE_ENTRY,
+    audited: ({ name }: { name: string }) => name,
   },
 } as const satisfies Record<string, OperationSpec>;

@@ -10,6 +10,8 @@ import { CHANGE, FollowPage, FollowQuestion } from './common.ts';
 
 const keyName = z.object({ domain: z.string(), selector: z.string() });
 const domainName = z.object({ domain: z.string() });
+const ofKey = ({ domain, selector }: z.output<typeof keyName>): string => `${selector} of ${domain}`;
+const ofDomain = ({ domain }: z.output<typeof domainName>): string => domain;
 
 export const keyOperations = {
   /**
@@ -43,6 +45,7 @@ export const keyOperations = {
     reply: KeyStatus,
     errors: ['exists', 'invalid-name', 'weak-key', 'nek-mismatch', 'not-configured', ...CHANGE],
     timeout: 60_000,
+    audited: ofKey,
   },
   /** Import a key that was made elsewhere, wrapped by the caller with the current NEK. */
   'key-import': {
@@ -55,6 +58,7 @@ export const keyOperations = {
     }),
     reply: KeyStatus,
     errors: ['exists', 'invalid-name', 'weak-key', 'nek-mismatch', 'key-damaged', 'not-configured', ...CHANGE],
+    audited: ofKey,
   },
   /** Keys in the order of domain and selector, a page at a time. */
   'key-list': {
@@ -70,7 +74,7 @@ export const keyOperations = {
   },
   'key-show': { request: keyName, reply: KeyStatus, errors: ['not-found'], repeatable: true },
   /** The private key as it is stored, for an export by an administrator who has the NEK. */
-  'key-export': { request: keyName, reply: SigningKey, errors: ['not-found', 'erased'] },
+  'key-export': { request: keyName, reply: SigningKey, errors: ['not-found', 'erased'], audited: ofKey },
 
   /** Replace every active key of a domain (or those named in `from`) by a new one of the same algorithm. */
   'rotation-start': {
@@ -94,39 +98,55 @@ export const keyOperations = {
       ...CHANGE,
     ],
     timeout: 60_000,
+    audited: ofDomain,
   },
   'rotation-show': { request: domainName, reply: RotationStatus, errors: ['not-found'], repeatable: true },
   'rotation-freeze': {
     request: domainName.extend({ reason: z.string().default('') }),
     reply: RotationStatus,
     errors: ['not-found', 'wrong-state', ...CHANGE],
+    audited: ofDomain,
   },
   /** Continue after `freeze`, or try again after a permanent problem of the domain's keys. */
-  'rotation-resume': { request: domainName, reply: z.object({}), errors: ['not-found', 'wrong-state', ...CHANGE] },
+  'rotation-resume': {
+    request: domainName,
+    reply: z.object({}),
+    errors: ['not-found', 'wrong-state', ...CHANGE],
+    audited: ofDomain,
+  },
   'rotation-rollback': {
     request: domainName,
     reply: RotationStatus,
     errors: ['not-found', 'wrong-state', ...CHANGE],
+    audited: ofDomain,
   },
 
-  'key-activate': { request: keyName, reply: KeyStatus, errors: ['not-found', 'wrong-state', ...CHANGE] },
+  'key-activate': {
+    request: keyName,
+    reply: KeyStatus,
+    errors: ['not-found', 'wrong-state', ...CHANGE],
+    audited: ofKey,
+  },
   /** Stop signing with it; `force`: also when it is the domain's last active key. */
   'key-retire': {
     request: keyName.extend({ force: z.boolean().default(false) }),
     reply: KeyStatus,
     errors: ['not-found', 'wrong-state', 'last-key', ...CHANGE],
+    audited: ofKey,
   },
   /** Declare it compromised: it stops signing and its record is revoked immediately. */
   'key-revoke': {
     request: keyName.extend({ force: z.boolean().default(false) }),
     reply: KeyStatus,
     errors: ['not-found', 'wrong-state', 'last-key', ...CHANGE],
+    audited: ofKey,
   },
   /** Remove a key that never signed, or one that is revoked, with its record. */
   'key-delete': {
     request: keyName,
     reply: z.object({}),
     errors: ['not-found', 'wrong-state', ...CHANGE],
+    audited: ofKey,
   },
   /** Rotate every `days` days; `days` absent removes the schedule. Default of `zone`: that of the answering node. */
   'schedule-set': {
@@ -141,6 +161,7 @@ export const keyOperations = {
     }),
     reply: z.object({ schedule: ScheduleStatus.optional() }),
     errors: ['not-found', 'invalid-schedule', ...CHANGE],
+    audited: ofDomain,
   },
   'schedule-list': {
     request: z.object({}),

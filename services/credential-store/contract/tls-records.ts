@@ -25,6 +25,7 @@ export const tlsRecordOperations = {
     reply: TlsDnsRecordStatus,
     errors: CHANGE_IN_DNS,
     timeout: 90_000,
+    audited: ({ record, write }: { record: { name: string }; write: boolean }) => (write ? record.name : undefined),
   },
   /** The names that we published something at. */
   'tls-record-list': {
@@ -41,11 +42,13 @@ export const tlsRecordOperations = {
     reply: WithdrawnTlsDnsRecord,
     errors: CHANGE_IN_DNS,
     timeout: 90_000,
+    audited: ({ name, write }: { name: string; write: boolean }) => (write ? name : undefined),
   },
   /** No TLSA record stays for a node any more that was taken out for good. Answers how many did. */
   'tls-record-forget': {
     request: z.object({ node: z.string() }),
     reply: z.object({ count: z.number().int() }),
     errors: CHANGE,
+    audited: ({ node }: { node: string }) => node,
   },
 } as const;

@@ -8,6 +8,7 @@ import { type KeyName, normalizeKeyName } from '#shared/dkim/key-name.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { StoreDamage } from '#shared/store-damage.ts';
+import type { AuditLog } from '../audit/audit-log.ts';
 import type { CredentialStoreContract } from '../contract.ts';
 import type { GroupAddresses } from '../directory/group-addresses.ts';
 import type { KnownEmpty } from '../directory/known-empty.ts';
@@ -43,6 +44,7 @@ export type OperationDeps = {
   seal: NekSeal;
   views: DnsViews;
   maker: KeyMaker;
+  audit: AuditLog;
   /** What was damaged in the store of this node. */
   damage: () => Promise<StoreDamage[]>;
 };

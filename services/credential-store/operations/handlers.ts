@@ -1,4 +1,5 @@
 import type { Handlers } from '#shared/contract.ts';
+import { auditHandlers } from '../audit/operations.ts';
 import { challengeList } from '../certificates/challenge-list.ts';
 import {
   certificateDelete,
@@ -77,6 +78,7 @@ export function createHandlers(deps: () => OperationDeps): Handlers<CredentialSt
     'nek-rotate': (request) => nekRotate(deps(), request),
     'nek-delete': (request) => nekDelete(deps(), request),
     'directory-list': (request) => directoryList(deps(), request),
+    ...auditHandlers(deps),
     'entry-list': (request) => entryList(deps(), request),
     'entry-show': (request) => entryShow(deps(), request),
     'entry-delete': (request) => entryDelete(deps(), request),

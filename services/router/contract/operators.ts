@@ -14,6 +14,8 @@ import { READ } from './common.ts';
 
 /** What operators ask beside what is in the queue: what this router did, what it knows, and what it is to do with mail. */
 
+type DirectiveWords = z.output<typeof DirectiveSubject>;
+
 export const operatorOperations = {
   /** Mail that the route `capture` kept on this node, oldest first; `next` where there is more. */
   'captured-list': {
@@ -67,6 +69,7 @@ export const operatorOperations = {
     request: z.object({ name: TlsName }),
     reply: z.object({ records: z.array(TlsRecord) }),
     errors: READ,
+    audited: ({ name }: { name: string }) => name,
   },
   /**
    * What operators have told the routers to do, those that have ended included until they are forgotten; a page at a time. For
@@ -83,12 +86,14 @@ export const operatorOperations = {
     }),
     reply: z.object({ directive: Directive }),
     errors: ['invalid-directive', 'too-many-directives', ...READ],
+    audited: ({ kind, about, name }: DirectiveWords) => `${kind} ${about} ${name}`,
   },
   /** End that. Answers what it was. */
   'directive-end': {
     request: DirectiveSubject.extend({ by: z.string().max(255) }),
     reply: z.object({ directive: Directive }),
     errors: ['not-found', ...READ],
+    audited: ({ kind, about, name }: DirectiveWords) => `${kind} ${about} ${name}`,
   },
   /**
    * What this node knows of a message that is not in its queue: `held`, the copy of it that is kept here for the node that

@@ -14,6 +14,22 @@ const QueueSelection = z.union([
   z.object({ all: z.literal(true) }),
 ]);
 
+type Change = { operation: QueueChange; filter: QueueFilter; via?: string | undefined; dryRun: boolean };
+
+/** `hold: domain example.net`; undefined where it only counts. */
+function ofChange({ operation, filter, via, dryRun }: Change): string | undefined {
+  const { ids, ...others } = filter;
+  const parts = Object.entries(others).flatMap(([name, value]) => (value === undefined ? [] : `${name} ${value}`));
+  if (ids !== undefined) parts.push(ids.length > 10 ? `${ids.length} messages` : ids.join(' '));
+  const what = `${operation}${via === undefined ? '' : ` to ${via}`}`;
+  return dryRun ? undefined : `${what}: ${parts.join(', ') || 'all mail'}`;
+}
+
+function ofSelection(selection: z.output<typeof QueueSelection>): string {
+  if ('queueId' in selection) return selection.queueId;
+  return 'domain' in selection ? selection.domain : 'all mail';
+}
+
 export const queueOperations = {
   /**
    * How many messages there are of each kind, a part of the queue at a time. `next` is the `after` of the part that follows;
@@ -53,15 +69,35 @@ export const queueOperations = {
     }),
     errors: ['invalid-directive', ...READ],
     timeout: 60_000,
+    audited: ofChange,
   },
   /** What commands of the version before ask. */
-  'message-retry': { request: QueueSelection, reply: Affected, errors: ['not-found', ...READ], timeout: 120_000 },
-  'message-hold': { request: QueueSelection, reply: Affected, errors: ['not-found', ...READ], timeout: 120_000 },
-  'message-release': { request: QueueSelection, reply: Affected, errors: ['not-found', ...READ], timeout: 120_000 },
+  'message-retry': {
+    request: QueueSelection,
+    reply: Affected,
+    errors: ['not-found', ...READ],
+    timeout: 120_000,
+    audited: ofSelection,
+  },
+  'message-hold': {
+    request: QueueSelection,
+    reply: Affected,
+    errors: ['not-found', ...READ],
+    timeout: 120_000,
+    audited: ofSelection,
+  },
+  'message-release': {
+    request: QueueSelection,
+    reply: Affected,
+    errors: ['not-found', ...READ],
+    timeout: 120_000,
+    audited: ofSelection,
+  },
   'message-remove': {
     request: z.intersection(QueueSelection, z.object({ notify: z.boolean().default(false) })),
     reply: Affected,
     errors: ['not-found', ...READ],
     timeout: 120_000,
+    audited: ofSelection,
   },
 } as const satisfies Record<string, OperationSpec>;

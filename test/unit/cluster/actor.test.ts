@@ -55,6 +55,36 @@ test('the log says which operation failed for which mail, and never shows the re
   assert.doesNotMatch(JSON.stringify(lines()), /SECRET/);
 });
 
+test('changes are noted before they are answered, with who asked and how they ended', async () => {
+  const bus = new LocalBus('n');
+  const { fail, echo } = testContract.operations;
+  const about = (request: { how: string }) => (request.how === 'nothing' ? undefined : `how: ${request.how}`);
+  const contract = {
+    ...testContract,
+    operations: { ...testContract.operations, fail: { ...fail, audited: about }, echo },
+  };
+  const noted: object[] = [];
+  const audit = async (change: object) => {
+    await Promise.resolve();
+    noted.push(change);
+  };
+  serve(bus, { contract, handlers: new TestService().handlers, ...life }, silentLogger, { audit });
+  const ask = (fields: unknown, by?: string, operation = 'fail') =>
+    bus.call({ service: 'test-service', version: 1, operation }, { fields, timeout: 1000, by });
+  const change = { service: 'test-service', operation: 'fail' };
+  await ask({ how: 'not-found' }, 'alice');
+  assert.deepEqual(noted.splice(0), [{ ...change, by: 'alice', about: 'how: not-found', outcome: 'not-found' }]);
+  await ask({ how: 'bug' });
+  assert.deepEqual(noted.splice(0), [
+    { ...change, by: 'a process of this node', about: 'how: bug', outcome: 'internal' },
+  ]);
+  // What changes nothing, what is no request, and what is no change.
+  await ask({ how: 'nothing' }, 'alice');
+  await ask({ how: 7 }, 'alice');
+  await ask({ text: '' }, 'alice', 'echo');
+  assert.deepEqual(noted, []);
+});
+
 test('the log names a code that an operation does not declare', async () => {
   const { log, lines } = logLines();
   const bus = new LocalBus('n');
@@ -103,7 +133,7 @@ function mailboxOf(most?: number) {
   } as unknown as Bus;
   const { log, lines } = logLines();
   const service = new TestService();
-  const actor = serve(bus, { contract: testContract, handlers: service.handlers, ...life }, log, most);
+  const actor = serve(bus, { contract: testContract, handlers: service.handlers, ...life }, log, { mailbox: most });
   const send = (operation: string, fields: unknown, caller: string | undefined) =>
     handlers.get(operation)?.({ fields, caller, timeout: 1000 });
   return { service, actor, lines, send };

@@ -205,6 +205,7 @@ export async function startListener(setUp: SetUp = {}) {
     onRouters,
     credentials: {
       'serving-certificate-list': () => Promise.reject(new SealpostError('unavailable', 'no store')),
+      'audit-append': async () => ({}),
       'challenge-list': setUp.challenges ?? (() => Promise.reject(new SealpostError('unavailable', 'no store'))),
     },
     onStores: () => () => undefined,

@@ -6,7 +6,7 @@ import type { QueueChange } from '#shared/queue/change.ts';
 import { confirm } from '../../confirm.ts';
 import { type Caller, type CommonOptions, openCaller, print } from '../../context.ts';
 import { usageError } from '../../exit.ts';
-import { operator } from '../operator.ts';
+import { operator } from '../../operator.ts';
 import { findRouters, type Routers, tellUndone, unheard } from '../routers.ts';
 import { type FilterWords, filterOf, withFilter } from './filter-words.ts';
 import { type Change, changeParts, cursorOf, newPart, type Part, parseCursor } from './pages.ts';

@@ -7,8 +7,8 @@ import { type Directive, type DirectiveSubject, directiveText, LONGEST_DIRECTIVE
 import { formatDuration, formatTime, parseDuration } from '#shared/units.ts';
 import { type Caller, type CommonOptions, openCaller, print, withCommon } from '../../context.ts';
 import { usageError } from '../../exit.ts';
+import { operator } from '../../operator.ts';
 import { table } from '../../table.ts';
-import { operator } from '../operator.ts';
 import { findRouters, type Routers, tellUndone, unheard } from '../routers.ts';
 
 /**

@@ -41,7 +41,7 @@ function partyOf(text: string): string {
 }
 
 /** ms since 1970: so long ago, or a local time. */
-function momentOf(text: string, now: number): number {
+export function momentOf(text: string, now: number): number {
   const ago = parseDuration(text);
   if (ago !== undefined) return now - ago;
   const [, date, time] = /^(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d(?::\d\d)?))?$/.exec(text) ?? [];

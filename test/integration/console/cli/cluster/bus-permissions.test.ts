@@ -39,6 +39,7 @@ const NOT_FOR_OPERATORS = [
     'credential-store.record-resolve',
     'credential-store.record-copy',
     'credential-store.app-password-used',
+    'credential-store.audit-append',
     'credential-store.serving-certificate-list',
     'credential-store.challenge-list',
     'listener.challenge-check',
@@ -49,11 +50,14 @@ const NOT_FOR_OPERATORS = [
 const CALLS: Record<string, string[]> = {
   'credential-store': [
     ...['credential-store.record-resolve', 'credential-store.record-copy', 'signer.key-prove'],
-    'listener.challenge-check',
+    ...['credential-store.audit-append', 'listener.challenge-check'],
   ],
-  signer: ['credential-store.signing-key-list'],
-  policy: ['credential-store.directory-list', 'credential-store.app-password-used'],
+  signer: ['credential-store.signing-key-list', 'credential-store.audit-append'],
+  policy: [
+    ...['credential-store.directory-list', 'credential-store.app-password-used', 'credential-store.audit-append'],
+  ],
   router: [
+    'credential-store.audit-append',
     ...['signer.message-sign', 'router.copy-mirror', 'router.copy-compare', 'router.copy-adopted'],
     ...['router.dmarc-unit-list', 'router.dmarc-row-list', 'router.tls-unit-list', 'router.tls-row-list'],
     ...['router.tls-memory-list', 'router.directive-list'],
@@ -72,7 +76,7 @@ const CALLS: Record<string, string[]> = {
       (operation) => `router.${operation}`,
     ),
     'credential-store.serving-certificate-list',
-    'credential-store.challenge-list',
+    ...['credential-store.challenge-list', 'credential-store.audit-append'],
   ],
   operator: operations.filter((operation) => !NOT_FOR_OPERATORS.includes(operation)),
   // A process asks itself alone to drain its queue.
@@ -96,7 +100,7 @@ const HEARS: Record<string, string[]> = {
 };
 /** Whose requests it answers; each also answers those that ask every process, `operator` and `node`. */
 const ANSWERS: Record<string, BusUser[]> = {
-  'credential-store': ['credential-store', 'signer', 'policy', 'listener', 'operator', 'node'],
+  'credential-store': ['credential-store', 'signer', 'policy', 'router', 'listener', 'operator', 'node'],
   signer: ['credential-store', 'router', 'operator', 'node'],
   policy: ['listener', 'operator', 'node'],
   router: ['router', 'listener', 'operator', 'node'],

@@ -83,6 +83,8 @@ test('passwords go to files that their owner alone can read, never to the termin
     'sealpost.v1.credential-store.directory-list.*',
     'sealpost.v1.credential-store.app-password-used',
     'sealpost.v1.credential-store.app-password-used.*',
+    'sealpost.v1.credential-store.audit-append',
+    'sealpost.v1.credential-store.audit-append.*',
     ...['present', 'counts', 'greylist'].map((event) => `sealpost.v1.policy.event.${event}`),
     'sealpost.v1.member.event.heartbeat',
     ...['listener.policy', 'operator.policy', 'node.policy', 'operator.member', 'node.member'].map(
