@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { hostEntry } from './networks.ts';
+import { domainEntry } from './networks.ts';
 
 /** Next hops as transport(5) and relayhost write them: `[host]:port`, `host`, `smtp:[host]`, `lmtp:inet:host:port`. */
 
@@ -50,7 +50,8 @@ export function parseHop(text: string): Hop | undefined {
   const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::([\w-]+))?$/.exec(text.trim()) ?? [];
   const host = (bracketed ?? plain ?? '').replace(/^ipv6:/i, '');
   const number = port === undefined ? undefined : (SERVICES[port] ?? Number(port));
-  if (hostEntry(host) === undefined || host.includes('/')) return undefined;
+  // `1` is a network in a list of clients, and no host.
+  if (isIP(host) === 0 && domainEntry(host) === undefined) return undefined;
   if (number !== undefined && !(Number.isInteger(number) && number > 0 && number < 65_536)) return undefined;
   return { scheme: 'smtp', host, port: number, lookup: bracketed === undefined && isIP(host) === 0 };
 }

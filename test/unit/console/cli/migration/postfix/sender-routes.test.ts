@@ -95,11 +95,12 @@ const CASES: [what: string, main: string, given: Given['tables'], routes: string
   [
     'what is not a sender, or not a host',
     RELAYHOSTS,
-    { relayhosts: '<> [a.example]\nexample.com [a.example]\nann@example.com [a.example]:99999\n' },
+    { relayhosts: '<> [a.example]\nexample.com [a.example]\nann@example.com [a.example]:99999\nbob@example.com 1\n' },
     ['*  mx'],
     [
       ['<>', 'none mail with the null reverse-path takes the route of everybody: not taken'],
       ['example.com', 'problem is neither an address nor @ and a domain: not taken'],
+      ['bob@example.com', 'problem "1" is not a host: not taken'],
       ['ann@example.com', 'problem "[a.example]:99999" is not a host: not taken'],
     ],
   ],
