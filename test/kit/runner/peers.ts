@@ -47,6 +47,7 @@ export const PEERS = {
   slapadd: 'slapd',
   ldapmodify: 'ldap-utils',
   strace: 'strace',
+  'systemd-analyze': 'systemd',
   rspamd: 'rspamd',
   clamd: 'clamav-daemon',
   opendmarc: 'opendmarc',
