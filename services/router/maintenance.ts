@@ -4,6 +4,7 @@ import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Intake } from './intake/intake.ts';
 import { purgeReceipts } from './receipts/purge.ts';
+import type { SearchIndex } from './receipts/search-index.ts';
 import type { ReceivedReports } from './received-reports/report-reader.ts';
 import type { Slots } from './store/slots.ts';
 import type { Space } from './store/space.ts';
@@ -27,6 +28,7 @@ export type MaintenanceDeps = {
   settings: Settings;
   store: Store;
   slots: Slots;
+  index: SearchIndex;
   space: Space;
   intake: Intake;
   reports: ReceivedReports;
@@ -37,6 +39,7 @@ export class Maintenance {
   readonly #settings: Settings;
   readonly #store: Store;
   readonly #slots: Slots;
+  readonly #index: SearchIndex;
   readonly #space: Space;
   readonly #intake: Intake;
   readonly #reports: ReceivedReports;
@@ -56,6 +59,7 @@ export class Maintenance {
     this.#settings = deps.settings;
     this.#store = deps.store;
     this.#slots = deps.slots;
+    this.#index = deps.index;
     this.#space = deps.space;
     this.#intake = deps.intake;
     this.#reports = deps.reports;
@@ -118,6 +122,6 @@ export class Maintenance {
   /** Delete receipts whose mail left the queue longer than `receipts.keep` ago. Returns how many. */
   purgeReceipts(now: number): Promise<number> {
     const end = now - this.#settings.current.receipts.keep;
-    return purgeReceipts({ store: this.#store, slots: this.#slots }, end, () => this.#stopped);
+    return purgeReceipts({ store: this.#store, index: this.#index }, end, () => this.#stopped);
   }
 }

@@ -32,6 +32,7 @@ import { Signing } from './queue/opening/signing.ts';
 import { Queue } from './queue/queue.ts';
 import { Routing } from './queue/routing.ts';
 import { type OnSettled, Settlement } from './queue/settlement.ts';
+import { SearchIndex } from './receipts/search-index.ts';
 import { openReceivedReports, ReportReader } from './received-reports/report-reader.ts';
 import { Rules } from './rules/rules.ts';
 import { openReports, type ReportsTools } from './sent-reports/open.ts';
@@ -118,8 +119,7 @@ export function createRouterService(
       const connectionsTo = (domain: string) => pacer.connections(domain);
       const { reporting, tls } = running;
       const onTlsResult = (result: TlsResult) => reporting.tls.count(result);
-      const { memory, sts } = tls;
-      running.begin(makeDelivery({ ...delivering, connectionsTo, onTlsResult, memory, sts }));
+      running.begin(makeDelivery({ ...delivering, connectionsTo, onTlsResult, memory: tls.memory, sts: tls.sts }));
       silence = announcePresence(deps.announce, () => present(router(), settings));
     },
     /** Listeners are told to ask other routers, and finish the transfers that they have begun with this one. */
@@ -147,9 +147,11 @@ export function createRouterService(
 async function assemble(deps: RouterDeps, pacer: Pacer) {
   const { settings, log, signer, router, jetStream, reports: tools } = deps;
   await using undo = new AsyncDisposableStack();
-  const common = { settings, log, rules: new Rules(settings), ...(await openQueue(settings, log, deps.patienceMs)) };
-  const { store, slots, corrupt, recovery } = common;
-  undo.defer(common.close);
+  const opened = await openQueue(settings, log, deps.patienceMs);
+  const { store, slots, corrupt, recovery } = opened;
+  undo.defer(opened.close);
+  const index = undo.adopt(await SearchIndex.open({ store, log }), (made) => made.stop());
+  const common = { settings, log, rules: new Rules(settings), ...opened, index };
   const copies = undo.adopt(await Copies.open({ ...common, router, jetStream }), (opened) => opened.stop());
   const tls = undo.adopt(await openTlsMemory(store, deps), (opened) => opened.stop());
   const onSettled: OnSettled = (slot, written) => copies.sender.settled(slot, written);
@@ -169,8 +171,7 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
   const deliver: IntakeDeps['deliver'] = (message, copy) => queue.add(message, copy);
   const intake = new Intake({ ...common, writer: copies.sender, reports: reporting.dmarc, deliver });
   const views = new Views({ ...parts, pauseOf: (hop) => queue.pauseOf(hop) });
-  const control = new Control({ ...parts, queue, views });
-  const reports = openReceivedReports(store, log);
+  const [control, reports] = [new Control({ ...parts, queue, views }), openReceivedReports(store, log)];
   const maintenance = new Maintenance({ ...common, intake, reports });
   let reader: ReportReader | undefined;
   /** No attempt begins any more; resolves when none is under way. */
@@ -267,8 +268,7 @@ async function statusOf(running: Running, settings: Settings, lostTls: LostDesti
   const { slots, corrupt, signing, copies, store, recovery, told } = running;
   const damage = await store.damage();
   const { queued: _, ...rest } = present(running, settings);
-  const { status } = copies;
-  const { mail } = corrupt;
+  const [{ status }, { mail }] = [copies, corrupt];
   return {
     ...rest,
     ...slots.counts,

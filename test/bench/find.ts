@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Store, type StoreOperation } from '#cluster/store.ts';
 import { findPage } from '#services/router/receipts/search.ts';
-import { entriesOf } from '#services/router/receipts/terms.ts';
+import { SearchIndex } from '#services/router/receipts/search-index.ts';
 import { loadedMessage, messageRecords } from '#services/router/store/message.ts';
 import { STORE_OPTIONS } from '#services/router/store/open.ts';
 import { keys, type MessageRecord, putJson } from '#services/router/store/records.ts';
@@ -30,6 +30,7 @@ await using folder = await tempDir('sealpost-bench');
 const settings = settingsFor(folder.path);
 const store = await Store.open(join(folder.path, 'queue'), silentLogger, STORE_OPTIONS);
 const slots = new Slots();
+const index = await SearchIndex.open({ store, log: silentLogger });
 const start = Date.now() - WEEK_MS;
 const total = receipts + queued;
 
@@ -42,7 +43,7 @@ function operationsOf(n: number): StoreOperation[] {
   const messageId = `<${n}.bench@example.com>`;
   const fields = { reversePath, origin: ORIGIN, trace: 'TRACE', arrived };
   const searchable = { reversePath, messageId, recipients: [{ recipient }] };
-  const entries = entriesOf('put', id, searchable);
+  const entries = index.add(id, searchable);
   if (n % Math.round(total / queued) !== 0) {
     const outcome = { at: arrived, host: 'mx.peer.example [192.0.2.1]', reply: OK };
     const recipients = [{ recipient, status: { state: 'delivered' as const, outcome }, nextHop: 'mx:peer.example' }];
@@ -64,7 +65,7 @@ for (let n = 0; n < total; n += GROUP) {
   await store.write(Array.from({ length: size }, (_, i) => operationsOf(n + i)).flat());
 }
 
-const deps = { settings, store, slots, log: silentLogger };
+const deps = { settings, store, slots, index, log: silentLogger };
 const questions: [string, MessageSearch][] = [
   ['a sender', { from: 'sender17@example.com' }],
   ['a recipient', { to: 'user5@peer5.example' }],
@@ -101,4 +102,5 @@ for (const [what, search] of questions) {
     `${what}: ${found} in ${pages} pages, ${best.toFixed(0)} ms (slowest ${worst.toFixed(0)} ms), ${used}\n`,
   );
 }
+await index.stop();
 await store.close();

@@ -11,6 +11,7 @@ import type { Logger } from '#shared/log.ts';
 import type { CopyChange } from '#shared/queue/copy-change.ts';
 import { CLAIMS_BUCKET, type PairName, type RouterContract } from '../contract.ts';
 import type { Queue } from '../queue/queue.ts';
+import type { SearchIndex } from '../receipts/search-index.ts';
 import type { Corrupt } from '../store/corrupt.ts';
 import type { Slot, Slots } from '../store/slots.ts';
 import type { Space } from '../store/space.ts';
@@ -52,6 +53,7 @@ export type CopiesDeps = {
   log: Logger;
   store: Store;
   slots: Slots;
+  index: SearchIndex;
   space: Space;
   corrupt: Corrupt;
   jetStream: JetStreamAccess | undefined;
@@ -118,9 +120,9 @@ export class Copies {
 
   /** Read from disk what is held and known; the queue has been read. Rejects with `store-failed`. */
   static async open(deps: CopiesDeps): Promise<Copies> {
-    const { store, settings, log, jetStream } = deps;
+    const { store, index, settings, log, jetStream } = deps;
     const own = jetStream === undefined ? { name: '' } : await loadStoreName(store, log);
-    const held = await HeldCopies.load(store);
+    const held = await HeldCopies.load(store, index);
     if (held.damage !== undefined) log.error({ error: held.damage }, COPIES_DAMAGED);
     const { node } = settings.current;
     const map = await ReplicatedMap.open({
@@ -139,14 +141,11 @@ export class Copies {
   /** Begin to send, to watch and to take over, but not after a stop: a long queue may be read to its end meanwhile. */
   begin(queue: Queue, intake: CopiesIntake): void {
     if (!this.#clustered || this.#stopped) return;
-    const { settings, log, store, slots, router } = this.#deps;
     this.#queue = queue;
     this.#intake = intake;
-    this.#takeOver = new TakeOver({
-      ...{ settings, log, own: this.name, store, slots, queue, map: this.map },
-      ...{ watch: this.watch, held: this.held, adoptions: this.adoptions, router },
-      onAdopted: (slot) => this.sender.missing.add(slot),
-    });
+    const { map, watch, held, adoptions } = this;
+    const onAdopted = (slot: Slot): unknown => this.sender.missing.add(slot);
+    this.#takeOver = new TakeOver({ ...this.#deps, own: this.name, queue, map, watch, held, adoptions, onAdopted });
     this.#lease.start();
     this.map.onChange(() => this.#tick());
     this.#timer = setInterval(() => this.#tick(), TICK_MS);

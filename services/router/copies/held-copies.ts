@@ -4,6 +4,7 @@ import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { CopyChange } from '#shared/queue/copy-change.ts';
 import { keepReceipt } from '../receipts/kept.ts';
+import type { SearchIndex } from '../receipts/search-index.ts';
 import { keys, rangeOf } from '../store/records.ts';
 import { asPair, type ClaimRecord, pairKey } from './claims.ts';
 import type { LeaseWatch } from './lease-watch.ts';
@@ -31,18 +32,20 @@ const NUMBERED = /^(recipient|body)!([0-9A-Z]{16})!(\d{5})$/;
 
 export class HeldCopies {
   readonly #store: Store;
+  readonly #index: SearchIndex;
   readonly #pairs = new Map<string, Map<string, Held>>();
   #now = 0;
   /** Why not all keys could be read. */
   damage: string | undefined;
 
-  private constructor(store: Store) {
+  private constructor(store: Store, index: SearchIndex) {
     this.#store = store;
+    this.#index = index;
   }
 
   /** Find what is held. A copy without its message record, which comes last, was never complete. */
-  static async load(store: Store): Promise<HeldCopies> {
-    const held = new HeldCopies(store);
+  static async load(store: Store, index: SearchIndex): Promise<HeldCopies> {
+    const held = new HeldCopies(store, index);
     try {
       for await (const key of store.keys(rangeOf('copy'))) {
         const [, pair = '', id = '', ...original] = key.split('!');
@@ -95,7 +98,7 @@ export class HeldCopies {
     const pair = pairName(owner, generation);
     const operations: StoreOperation[] = [];
     const keysOf = changes.map((change) => ('drop' in change ? [] : checkedKeys(change)));
-    const receipts = changes.map((change) => ('drop' in change ? keptReceipt(change, ownerNode) : []));
+    const receipts = changes.map((change) => ('drop' in change ? this.#keptReceipt(change, ownerNode) : []));
     const total = changes.reduce((sum, c) => sum + ('drop' in c ? 0 : c.put.reduce((n, { size }) => n + size, 0)), 0);
     if (total !== bytes.length) throw malformed(`${bytes.length} bytes came where ${total} were announced`);
     const before = this.#copyOf(pair, changes);
@@ -217,6 +220,10 @@ export class HeldCopies {
     return operations;
   }
 
+  #keptReceipt({ id, receipt }: Extract<CopyChange, { drop: unknown }>, node: string): StoreOperation[] {
+    return receipt === undefined ? [] : keepReceipt(this.#index, id, receipt, node);
+  }
+
   #forget(pair: string, id: string): void {
     const copies = this.#pairs.get(pair);
     copies?.delete(id);
@@ -265,10 +272,6 @@ function checkedKeys({ id, put }: Extract<CopyChange, { put: unknown }>): string
       throw malformed(`${key} is not a record of message ${id}`);
     return key;
   });
-}
-
-function keptReceipt({ id, receipt }: { id: string; receipt?: string | undefined }, node: string): StoreOperation[] {
-  return receipt === undefined ? [] : keepReceipt(id, receipt, node);
 }
 
 function malformed(text: string): SealpostError {

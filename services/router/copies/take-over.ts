@@ -1,7 +1,7 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import { MOST_COPIES } from '../contract.ts';
-import { searchEntries } from '../receipts/receipt.ts';
+import type { SearchIndex } from '../receipts/search-index.ts';
 import { dueAt, isFinal, loadedMessage, senderOf, soleHop } from '../store/message.ts';
 import { keys, MessageRecord, parseRecord, putJson, RecipientRecord } from '../store/records.ts';
 import type { Slot } from '../store/slots.ts';
@@ -33,6 +33,7 @@ const BATCH_MESSAGES = 200;
 
 export type TakeOverDeps = OvertakenDeps & {
   settings: Settings;
+  index: SearchIndex;
   held: HeldCopies;
   adoptions: Adoptions;
   /** A message came into the queue that has no second copy. */
@@ -257,7 +258,7 @@ export class TakeOver {
       batch.add({ type: 'put', key, value });
       if (key.startsWith('body!') && batch.bytes >= BATCH_BYTES) await flush();
     }
-    if (record !== undefined) batch.add(...searchEntries(loadedMessage(id, record, recipients)));
+    if (record !== undefined) batch.add(...this.#deps.index.addMessage(loadedMessage(id, record, recipients)));
     const due = Math.min(...recipients.filter((r) => !isFinal(r.status)).map((r) => dueAt(r.status)));
     const sender = record === undefined ? 0 : senderOf(record, recipients[0]?.recipient.address ?? '');
     const hop = soleHop(recipients);

@@ -10,7 +10,7 @@ import type { Authenticity } from '#shared/mail/authenticity.ts';
 import type { Envelope, Origin } from '#shared/mail/envelope.ts';
 import { formatSize } from '#shared/units.ts';
 import { CHUNK_BYTES } from '../contract.ts';
-import { searchEntries } from '../receipts/receipt.ts';
+import type { SearchIndex } from '../receipts/search-index.ts';
 import type { Rules } from '../rules/rules.ts';
 import type { Bodies } from '../store/bodies.ts';
 import { type Message, messageRecords } from '../store/message.ts';
@@ -42,6 +42,7 @@ export type IntakeDeps = {
   log: Logger;
   store: Store;
   space: Space;
+  index: SearchIndex;
   bodies: Bodies;
   rules: Rules;
   writer: MessageWriter;
@@ -135,7 +136,6 @@ export class Intake {
       bytes: 0,
       touched: performance.now(),
       begun: false,
-      entries: [],
     };
     for (const silent of this.#transfers.add(transfer)) this.#crowdedOut(silent);
     return transfer;
@@ -166,11 +166,10 @@ export class Intake {
       const earlier = transfer.written.length;
       const { message, last, body } = toMessage(transfer, request, bytes, this.#deps.rules);
       const counted = this.#deps.reports.accepted(message, request.authenticity);
-      transfer.entries = searchEntries(message);
       transfer.begun = true;
       await this.#deps.writer.commit({
         ...{ id: transfer.queueId, record: message.record, earlier },
-        beside: [...transfer.entries, ...(counted?.beside ?? [])],
+        beside: [...this.#deps.index.addMessage(message), ...(counted?.beside ?? [])],
         operations: () => [...last, ...messageRecords(message)],
         onWritten: (copy) => {
           if (commit.state === 'aborted') return false;

@@ -31,8 +31,6 @@ export type IntakeTransfer = {
   touched: number;
   /** Records of it may be on disk, whatever the write was answered. */
   begun: boolean;
-  /** The entries by which the message is to be found, once it is one. */
-  entries: StoreOperation[];
 };
 
 /** What a listener says of a message when its last bytes come. */
@@ -167,12 +165,11 @@ function withoutSuccess(recipient: EnvelopeRecipient): EnvelopeRecipient {
 }
 
 /** What deletes every record that a transfer may have left. */
-export function leftovers({ queueId, written, envelope, entries }: IntakeTransfer): StoreOperation[] {
+export function leftovers({ queueId, written, envelope }: IntakeTransfer): StoreOperation[] {
   const all = [
     ...written.map((_, n) => keys.body(queueId, n)),
     ...[keys.transfer(queueId), keys.message(queueId), keys.place(queueId), keys.reportNote(queueId)],
     ...envelope.recipients.map((_, n) => keys.recipient(queueId, n)),
-    ...entries.map(({ key }) => key),
   ];
   return all.map((key) => ({ type: 'del', key }));
 }

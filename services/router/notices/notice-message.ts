@@ -7,7 +7,6 @@ import { newQueueId } from '#shared/ids.ts';
 import { messageIdOf } from '#shared/mail/header.ts';
 import type { SentNotice } from '#shared/mail/queue-entry.ts';
 import { CHUNK_BYTES } from '../contract.ts';
-import { searchEntries } from '../receipts/receipt.ts';
 import { loadedMessage, type Message, messageRecords } from '../store/message.ts';
 import { keys, type MessageRecord, putBytes, type RecipientRecord } from '../store/records.ts';
 import { buildDsn } from './dsn.ts';
@@ -86,6 +85,6 @@ function noticeMessage(facts: NoticeFacts, aliases: Config['rewrite']['domain-al
   };
   const message = loadedMessage(id, record, [recipient]);
   const pieces = chunks.map((chunk, n) => putBytes(keys.body(id, n), chunk));
-  const operations = [...messageRecords(message), ...pieces, ...searchEntries(message)];
+  const operations = [...messageRecords(message), ...pieces];
   return { message, operations, body: bytes, sent: { queueId: id, kind: facts.kind, to, at: now } };
 }

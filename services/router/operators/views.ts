@@ -12,6 +12,7 @@ import type { Pacer } from '../pacing/pacer.ts';
 import { isPaced } from '../queue/congestion.ts';
 import type { Routing } from '../queue/routing.ts';
 import { type FindRequest, type FoundPage, findPage } from '../receipts/search.ts';
+import type { SearchIndex } from '../receipts/search-index.ts';
 import { readReceipt, type Shown, shownReceipt, withAttempts } from '../receipts/shown.ts';
 import type { Bodies } from '../store/bodies.ts';
 import { contentOf, sizeOf } from '../store/content.ts';
@@ -31,6 +32,7 @@ export type ViewDeps = Pauses & {
   settings: Settings;
   store: Store;
   slots: Slots;
+  index: SearchIndex;
   bodies: Bodies;
   corrupt: Corrupt;
   routing: Routing;

@@ -23,6 +23,7 @@ import {
 } from '../notices/notices.ts';
 import { keepAttempt, keptHosts } from '../receipts/attempts.ts';
 import { receiptOf } from '../receipts/receipt.ts';
+import type { SearchIndex } from '../receipts/search-index.ts';
 import type { Bodies } from '../store/bodies.ts';
 import { isFinal, isFinished, type Message, putRecipient, type Recipient, removalOf } from '../store/message.ts';
 import { keys, putJson, type SigningKeyRef } from '../store/records.ts';
@@ -85,7 +86,14 @@ export type Written = {
  */
 export type OnSettled = (slot: Slot | undefined, written: Written) => Promise<void>;
 
-export type SettlementDeps = { settings: Settings; store: Store; bodies: Bodies; slots: Slots; log: Logger };
+export type SettlementDeps = {
+  settings: Settings;
+  store: Store;
+  bodies: Bodies;
+  slots: Slots;
+  index: SearchIndex;
+  log: Logger;
+};
 
 /** What a batch is made of. `original`: the first bytes of the message, where a notice quotes them. */
 type Batch = {
@@ -288,11 +296,13 @@ export class Settlement {
   /** The notices of a plan, which the message remembers, and what writes them. */
   #notices(message: Message, { plan, original, now }: Batch): { notices: Message[]; operations: StoreOperation[] } {
     const made = noticeMessages(plan, { about: message, original, now }, this.#deps.settings.current);
+    const operations: StoreOperation[] = [];
     for (const notice of made) {
+      operations.push(...notice.operations, ...this.#deps.index.addMessage(notice.message));
       this.#deps.bodies.keep(notice.message, notice.body);
       rememberNotice(message.record, notice.sent);
     }
-    return { notices: made.map((one) => one.message), operations: made.flatMap((one) => one.operations) };
+    return { notices: made.map((one) => one.message), operations };
   }
 
   /** The bytes of the original that notices may quote: all of a small message, the header block of a large one. */

@@ -4,7 +4,7 @@ import { CALL_ERRORS } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import { keys, putBytes } from '../store/records.ts';
-import { entriesOf } from './terms.ts';
+import type { SearchIndex } from './search-index.ts';
 
 /**
  * Receipts of other nodes. When a message leaves the queue, the node that has its second copy keeps the receipt in its
@@ -27,11 +27,11 @@ const Incoming = z.object({
 });
 
 /** What keeps a receipt, which is JSON, of a node. Throws `malformed`. */
-export function keepReceipt(id: string, receipt: string, node: string): StoreOperation[] {
+export function keepReceipt(index: SearchIndex, id: string, receipt: string, node: string): StoreOperation[] {
   const searchable = parsed(id, receipt);
   // The first member of the object that it is.
   const json = `{"node":${JSON.stringify(node)},${receipt.slice(1)}`;
-  return [putBytes(keys.receiptCopy(id), Buffer.from(json)), ...entriesOf('put', id, searchable)];
+  return [putBytes(keys.receiptCopy(id), Buffer.from(json)), ...index.add(id, searchable)];
 }
 
 function parsed(id: string, receipt: string): z.output<typeof Incoming> {

@@ -4,31 +4,21 @@ import { addressesOf, addressTerm, domainTerm, messageIdTerm, type Searchable } 
 
 /** What of a search is in the index (terms.ts). Pure. */
 
-/** The start of a term: of all terms of a kind, or `whole`. */
-export type Wanted = { start: string; whole: boolean };
+/** Terms of which a message must have one. */
+export type Condition = readonly string[];
 
-/** Conditions that a message must all meet; it meets one when one of its terms is wanted there. */
-export function conditionsOf({ messageId, from, to, about }: MessageSearch): Wanted[][] {
-  const conditions: Wanted[][] = [];
-  if (messageId !== undefined) conditions.push([messageIdWanted(messageId)]);
-  if (from !== undefined) conditions.push(partyWanted('f', from));
-  if (to !== undefined) conditions.push(partyWanted('t', to));
-  if (about !== undefined)
-    conditions.push([...partyWanted('f', about), ...partyWanted('t', about), messageIdWanted(about)]);
+/** Conditions that a message must all meet. */
+export function conditionsOf({ messageId, from, to, about }: MessageSearch): Condition[] {
+  const conditions: Condition[] = [];
+  if (messageId !== undefined) conditions.push([messageIdTerm(messageId)]);
+  if (from !== undefined) conditions.push([partyTerm('f', from)]);
+  if (to !== undefined) conditions.push([partyTerm('t', to)]);
+  if (about !== undefined) conditions.push([partyTerm('f', about), partyTerm('t', about), messageIdTerm(about)]);
   return conditions;
 }
 
-function messageIdWanted(messageId: string): Wanted {
-  return { start: messageIdTerm(messageId), whole: true };
-}
-
-function partyWanted(kind: 'f' | 't', party: string): Wanted[] {
-  if (party === '' || party.includes('@')) return [{ start: `${kind}${addressTerm(party)}`, whole: true }];
-  const domain = `${kind}${domainTerm(party)}`;
-  return [
-    { start: `${domain}!`, whole: false },
-    { start: `${domain}.`, whole: false },
-  ];
+function partyTerm(kind: 'f' | 't', party: string): string {
+  return party === '' || party.includes('@') ? addressTerm(kind, party) : domainTerm(kind, party);
 }
 
 /** Whether a recipient is one that the search names; of a search that names none, every one is. */
@@ -37,7 +27,7 @@ export function isAskedFor({ recipient }: Searchable['recipients'][number], { to
   if (party === undefined) return true;
   return addressesOf(recipient).some((address) =>
     party.includes('@')
-      ? addressTerm(address) === addressTerm(party)
+      ? addressTerm('t', address) === addressTerm('t', party)
       : isSameOrSubdomain(normalizeDomain(domainOf(address)), normalizeDomain(party)),
   );
 }

@@ -1,7 +1,6 @@
-import type { StoreOperation } from '#cluster/store.ts';
 import { type Message, recipientRecord } from '../store/message.ts';
 import type { Receipt } from '../store/records.ts';
-import { entriesOf } from './terms.ts';
+import type { Searchable } from './terms.ts';
 
 /** What stays of a message when its last recipient has a final status. */
 export function receiptOf({ record, recipients }: Message, finished: number): Receipt {
@@ -27,7 +26,10 @@ export function receiptOf({ record, recipients }: Message, finished: number): Re
   };
 }
 
-/** What writes the entries by which a new message, and its receipt later, are found. */
-export function searchEntries({ id, record, recipients }: Message): StoreOperation[] {
-  return entriesOf('put', id, { reversePath: record.reversePath, messageId: record.facts.messageId, recipients });
+/** By what a message is found, and its receipt later. */
+export function searchableOf({
+  record,
+  recipients,
+}: Pick<Message, 'record'> & Pick<Searchable, 'recipients'>): Searchable {
+  return { reversePath: record.reversePath, messageId: record.facts.messageId, recipients };
 }

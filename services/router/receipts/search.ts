@@ -3,16 +3,18 @@ import { QUEUE_ID } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import type { FoundMessage, MessageSearch } from '#shared/mail/message-search.ts';
 import { type FoundDeps, foundOf, type Recorded, readRecorded } from './found.ts';
-import { allIds, type IdRange, type Ids, idRange, idsByIndex } from './index-reader.ts';
-import { conditionsOf, type Wanted } from './query.ts';
+import { allIds, type IdRange, type Ids, idRange } from './ids.ts';
+import { type Condition, conditionsOf } from './query.ts';
+import type { SearchIndex } from './search-index.ts';
 import { termsOf } from './terms.ts';
 
 /**
  * Messages of this node's queue and receipts that a search finds, newest first, a page at a time. Times are those of the
- * arrival. The index says which there are; each is read for the answer, and looked at again, since an entry of which the
- * message is gone may be left.
+ * arrival. The index says which there are; each is read for the answer, and looked at again, since the
+ * index has hashes alone, and messages that are gone.
  */
 
+export type FindDeps = FoundDeps & { index: SearchIndex; log: Logger };
 export type FindRequest = MessageSearch & { below?: string | undefined; limit: number };
 /** `unreadable`: records that are damaged. `next`: the `below` of the page that follows. */
 export type FoundPage = { messages: FoundMessage[]; unreadable: number; next?: string };
@@ -22,7 +24,7 @@ const PAGE_MS = 300;
 /** Characters of JSON in a page: NATS carries 1 MB. */
 const PAGE_CHARACTERS = 256 * 1024;
 
-export async function findPage(deps: FoundDeps & { log: Logger }, request: FindRequest): Promise<FoundPage> {
+export async function findPage(deps: FindDeps, request: FindRequest): Promise<FoundPage> {
   const page: FoundPage = { messages: [], unreadable: 0 };
   const conditions = conditionsOf(request);
   const range = idRange(request.since, request.until, request.below);
@@ -44,19 +46,19 @@ export async function findPage(deps: FoundDeps & { log: Logger }, request: FindR
 }
 
 async function* idsFor(
-  { store }: FoundDeps,
+  { store, index }: FindDeps,
   { queueId }: FindRequest,
-  conditions: readonly Wanted[][],
+  conditions: readonly Condition[],
   range: IdRange,
 ): AsyncGenerator<Ids> {
   if (queueId !== undefined) {
     const isInRange = QUEUE_ID.test(queueId) && queueId >= range.from && queueId < range.below;
     yield { ids: isInRange ? [queueId] : [], rest: '' };
   } else if (conditions.length === 0) yield* allIds(store, range);
-  else yield* idsByIndex(store, conditions, range);
+  else yield* index.ids(conditions, range);
 }
 
-async function read(deps: FoundDeps & { log: Logger }, id: string, page: FoundPage): Promise<Recorded | undefined> {
+async function read(deps: FindDeps, id: string, page: FoundPage): Promise<Recorded | undefined> {
   try {
     return await readRecorded(deps, id);
   } catch (error) {
@@ -67,9 +69,8 @@ async function read(deps: FoundDeps & { log: Logger }, id: string, page: FoundPa
   }
 }
 
-function meets(recorded: Recorded, conditions: readonly Wanted[][]): boolean {
-  const terms = conditions.length === 0 ? [] : [...termsOf(recorded)];
-  return conditions.every((condition) =>
-    condition.some(({ start, whole }) => terms.some((term) => (whole ? term === start : term.startsWith(start)))),
-  );
+function meets(recorded: Recorded, conditions: readonly Condition[]): boolean {
+  if (conditions.length === 0) return true;
+  const terms = termsOf(recorded);
+  return conditions.every((condition) => condition.some((term) => terms.has(term)));
 }

@@ -8,6 +8,7 @@ import { REPORTS_KEY, TLS_REPORTS_KEY } from '../copies/claims.ts';
 import type { Copies } from '../copies/copies.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { OnSettled } from '../queue/settlement.ts';
+import type { SearchIndex } from '../receipts/search-index.ts';
 import type { Bodies } from '../store/bodies.ts';
 import { ReportClaims } from './daily/report-claims.ts';
 import type { Resolve } from './destinations.ts';
@@ -20,6 +21,7 @@ export type ReportsParts = {
   store: Store;
   router: Calls<'router', 'router'>;
   bodies: Bodies;
+  index: SearchIndex;
   copies: Copies;
   queue: Queue;
   onSettled: OnSettled;
@@ -30,9 +32,9 @@ export type ReportsTools = { resolve?: Resolve; now?: () => number };
 
 /** The reports of a router, with what they need of its other parts. Rejects with `store-failed`. */
 export async function openReports(parts: ReportsParts, tools: ReportsTools = {}) {
-  const { settings, log, store, router, bodies, copies, queue, onSettled } = parts;
+  const { settings, log, store, router, bodies, index, copies, queue, onSettled } = parts;
   const commit: DmarcReportsDeps['commit'] = async ({ message, operations, body }) => {
-    await store.persist(operations);
+    await store.persist([...operations, ...index.addMessage(message)]);
     bodies.keep(message, body);
     queue.add(message);
     await onSettled(undefined, { id: message.id, gone: false, operations: [], notices: [message] });

@@ -3,7 +3,6 @@ import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
 import { newId, newQueueId } from '#shared/ids.ts';
 import { messageIdOf } from '#shared/mail/header.ts';
 import { CHUNK_BYTES } from '../contract.ts';
-import { searchEntries } from '../receipts/receipt.ts';
 import { loadedMessage, type Message, messageRecords } from '../store/message.ts';
 import { keys, type MessageRecord, putBytes } from '../store/records.ts';
 
@@ -65,5 +64,5 @@ export function queued({ header: text, body, to, now, hostname, isTlsReport = fa
   }));
   const message = loadedMessage(newQueueId(now), record, recipients);
   const pieces = chunks.map((chunk, n) => putBytes(keys.body(message.id, n), chunk));
-  return { message, operations: [...messageRecords(message), ...pieces, ...searchEntries(message)], bytes };
+  return { message, operations: [...messageRecords(message), ...pieces], bytes };
 }

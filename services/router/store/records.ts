@@ -11,8 +11,8 @@ import { MessageHold, SentNotice } from '#shared/mail/queue-entry.ts';
 import { seal, sealJson, unseal } from './seal.ts';
 
 /**
- * The records of the queue and their keys. Every value but those of `find!` is sealed (seal.ts); those below `copy!` and `corrupt!` under
- * the keys that they had before.
+ * The records of the queue and their keys. Every value is sealed (seal.ts), those below `copy!` and `corrupt!` under the keys that
+ * they had before.
  *
  *   message!<queueId>             what the queue knows of a message as a whole
  *   recipient!<queueId>!<nnnnn>   one recipient and its status
@@ -21,7 +21,8 @@ import { seal, sealJson, unseal } from './seal.ts';
  *   place!<queueId>               where the second copy of this message is; without it there is no copy
  *   receipt!<queueId>             the fate of a message that has left the queue
  *   receipt-copy!<queueId>        that of one that left another node's, which had its copy on this one (receipts/kept.ts)
- *   find!<bucket>!<term>!<queueId>  by what it is found, with nothing as its value (receipts/terms.ts)
+ *   index!<below>!<from>          by what the messages with these ids, and their receipts, are found (receipts/search-index.ts)
+ *   unindexed!<queueId>           this message is in no record of the index, and came too late to be found without this mark
  *   report!<key>                  a DMARC report that came (received-reports/report-store.ts)
  *   report-rows!<key>!<nnnnn>     a part of its rows; tls-report!…, tls-report-rows!…: those of a TLS report
  *   dmarc-note!<queueId>          what of this message counts for reports, until it is counted (sent-reports/dmarc/counts.ts)
@@ -153,6 +154,9 @@ export const keys = {
   place: (id: string): string => `place!${id}`,
   receipt: (id: string): string => `receipt!${id}`,
   receiptCopy: (id: string): string => `receipt-copy!${id}`,
+  index: (below: string, from: string, late?: string): string =>
+    `index!${below}!${from}${late === undefined ? '' : `!${late}`}`,
+  unindexed: (id: string): string => `unindexed!${id}`,
   tls: (key: string): string => `tls!${key}`,
   directive: (key: string): string => `directive!${key}`,
   copy: (pair: string, id: string, key: string): string => `copy!${pair}!${id}!${key}`,

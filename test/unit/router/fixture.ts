@@ -9,6 +9,7 @@ import { Copies } from '#services/router/copies/copies.ts';
 import type { DeliveryDeps } from '#services/router/delivery/delivery.ts';
 import type { Delivery, Job, NextHop, Opened, Pause, RecipientResult } from '#services/router/delivery/job.ts';
 import type { MessageReports } from '#services/router/intake/writer.ts';
+import { SearchIndex } from '#services/router/receipts/search-index.ts';
 import { createRouterService, type RouterDeps } from '#services/router/service.ts';
 import { Corrupt } from '#services/router/store/corrupt.ts';
 import { Slots } from '#services/router/store/slots.ts';
@@ -137,11 +138,14 @@ export const NO_ROUTER = client(new LocalBus('edge-1'), routerContract);
 /** Nothing is counted for reports. */
 export const NO_REPORTS: MessageReports = { accepted: () => undefined, refused: async () => undefined };
 
+/** The index of what is in a store. */
+export const indexOf = (store: Store): Promise<SearchIndex> => SearchIndex.open({ store, log: silentLogger });
+
 /** What a router has that is alone: every message has one copy. */
-export async function aloneCopies(settings: Settings, store: Store): Promise<Copies> {
+export async function aloneCopies(settings: Settings, store: Store, index: SearchIndex): Promise<Copies> {
   const slots = new Slots();
   return Copies.open({
-    ...{ settings, log: silentLogger, store, slots, router: NO_ROUTER, jetStream: undefined },
+    ...{ settings, log: silentLogger, store, slots, index, router: NO_ROUTER, jetStream: undefined },
     space: new Space(settings.current.node.data, () => 0),
     corrupt: new Corrupt(store, slots, silentLogger),
   });

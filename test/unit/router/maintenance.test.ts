@@ -14,7 +14,7 @@ import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
-import { aloneCopies, NO_REPORTS, settingsFor } from './fixture.ts';
+import { aloneCopies, indexOf, NO_REPORTS, settingsFor } from './fixture.ts';
 
 const DAY = 86_400_000;
 const NOW = Date.UTC(2036, 0, 1);
@@ -25,16 +25,26 @@ async function housekeeping(folder: string, free: () => number) {
   const store = await Store.open(folder, silentLogger);
   const space = new Space(folder, () => 0, free);
   const bodies = new Bodies(store);
+  const index = await indexOf(store);
   const intake = new Intake({
-    ...{ settings, log: silentLogger, store, space, bodies, deliver: () => undefined },
-    writer: (await aloneCopies(settings, store)).sender,
+    ...{ settings, index, log: silentLogger, store, space, bodies, deliver: () => undefined },
+    writer: (await aloneCopies(settings, store, index)).sender,
     reports: NO_REPORTS,
     rules: new Rules(settings),
   });
   const reports = openReceivedReports(store, silentLogger);
   return {
     store,
-    maintenance: new Maintenance({ settings, store, slots: new Slots(), space, intake, reports, log: silentLogger }),
+    maintenance: new Maintenance({
+      settings,
+      store,
+      index,
+      slots: new Slots(),
+      space,
+      intake,
+      reports,
+      log: silentLogger,
+    }),
   };
 }
 

@@ -8,13 +8,14 @@ import { Slots } from '#services/router/store/slots.ts';
 import { Space } from '#services/router/store/space.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import { NO_ROUTER, settingsFor } from '#test/unit/router/fixture.ts';
+import { indexOf, NO_ROUTER, settingsFor } from '#test/unit/router/fixture.ts';
 
 test('copies that were stopped before they began neither renew the lease nor take anything over', async () => {
   await using folder = await tempDir();
   const store = await Store.open(folder.path, silentLogger);
   const slots = new Slots();
   const copies = await Copies.open({
+    index: await indexOf(store),
     ...{ settings: settingsFor(folder.path), log: silentLogger, store, slots, router: NO_ROUTER },
     jetStream: { current: undefined, restricted: false, onChange: () => () => undefined },
     space: new Space(folder.path, () => 0),

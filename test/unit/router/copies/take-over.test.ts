@@ -7,20 +7,26 @@ import { asPair, type ClaimRecord, pairKey } from '#services/router/copies/claim
 import { HeldCopies } from '#services/router/copies/held-copies.ts';
 import { LeaseWatch } from '#services/router/copies/lease-watch.ts';
 import { TakeOver, type TakeOverDeps } from '#services/router/copies/take-over.ts';
-import { keys } from '#services/router/store/records.ts';
+import { idRange } from '#services/router/receipts/ids.ts';
+import { encodeBlock } from '#services/router/receipts/index-block.ts';
+import { conditionsOf } from '#services/router/receipts/query.ts';
+import type { SearchIndex } from '#services/router/receipts/search-index.ts';
+import { loadedMessage, messageRecords } from '#services/router/store/message.ts';
+import { keys, type MessageRecord, putBytes } from '#services/router/store/records.ts';
 import { Slots } from '#services/router/store/slots.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { newQueueId } from '#shared/ids.ts';
-import type { Logger } from '#shared/log.ts';
+import { type Logger, silentLogger } from '#shared/log.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import { settingsFor } from '#test/unit/router/fixture.ts';
+import { indexOf, ORIGIN, settingsFor } from '#test/unit/router/fixture.ts';
 
 const [OWNER, OWN] = ['OWNEROWNEROW', 'HOLDERHOLDER'];
 const KEY = pairKey(OWNER, OWN);
 
 /** A take-over of the only pair that the claims have, and that pair as it is. */
 async function takingOver(path: string, store: Store, held: HeldCopies, log: Logger) {
+  const index = await indexOf(store);
   let pair: ClaimRecord = { kind: 'pair', generation: 1, state: 'claimed', adopted: false, dropped: false };
   const map = {
     state: 'following',
@@ -34,19 +40,20 @@ async function takingOver(path: string, store: Store, held: HeldCopies, log: Log
   const adoptions = await Adoptions.load({ store, own: OWN, map, held, log });
   const takeOver = new TakeOver({
     ...{ settings: settingsFor(path), log, own: OWN, store, slots, map, held, adoptions },
+    index,
     watch: new LeaseWatch(map, OWN),
     queue: { schedule: () => undefined } as unknown as TakeOverDeps['queue'],
     router: {} as TakeOverDeps['router'],
     onAdopted: () => undefined,
   });
-  return { takeOver, adoptions, slots, pair: () => pair };
+  return { takeOver, adoptions, slots, index, pair: () => pair };
 }
 
 test('a copy that this disk does not give back is reported once, and the others are taken over', async () => {
   await using folder = await tempDir();
   const { log, lines } = logLines();
   const store = await Store.open(folder.path, log);
-  const held = await HeldCopies.load(store);
+  const held = await HeldCopies.load(store, await indexOf(store));
   const ids = [newQueueId(), newQueueId(), newQueueId()];
   for (const id of ids) {
     const put = [keys.recipient(id, 0), keys.message(id)].map((key) => ({ key, size: 1 }));
@@ -80,7 +87,7 @@ test('a flipped bit in the record of what was taken over does not keep the route
   const store = await Store.open(folder.path, log);
   const pair: ClaimRecord = { kind: 'pair', generation: 3, state: 'claimed', adopted: true, dropped: false };
   const map = { entries: () => [{ key: KEY, version: 1, value: pair }] } as unknown as ReplicatedMap<ClaimRecord>;
-  const deps = { store, own: OWN, map, held: await HeldCopies.load(store), log };
+  const deps = { store, own: OWN, map, held: await HeldCopies.load(store, await indexOf(store)), log };
   await Adoptions.load(deps);
   const sealed = Buffer.from((await store.get(keys.adopted)) ?? '');
   sealed[20] = (sealed[20] ?? 0) ^ 4;
@@ -98,7 +105,7 @@ test('copies whose keys cannot be read keep no router from starting, and no owne
   await using folder = await tempDir();
   const { log } = logLines();
   const store = await Store.open(folder.path, log);
-  const before = await HeldCopies.load(store);
+  const before = await HeldCopies.load(store, await indexOf(store));
   const [first, second] = [newQueueId(), newQueueId()].toSorted() as [string, string];
   for (const id of [first, second]) {
     const put = [keys.recipient(id, 0), keys.message(id)].map((key) => ({ key, size: 1 }));
@@ -111,7 +118,7 @@ test('copies whose keys cannot be read keep no router from starting, and no owne
       yield key;
     }
   };
-  const held = await HeldCopies.load(store);
+  const held = await HeldCopies.load(store, await indexOf(store));
   assert.deepEqual(held.ids(OWNER, 1), [first]);
   const { takeOver, adoptions, slots, pair } = await takingOver(folder.path, store, held, log);
   for (let n = 0; n < 3; n++) await takeOver.tick();
@@ -121,6 +128,41 @@ test('copies whose keys cannot be read keep no router from starting, and no owne
   );
   assert.equal(asPair(pair())?.adopted, false);
   assert.deepEqual(adoptions.answer({ owner: OWNER, holder: OWN, generation: 1 }), { adopted: false, held: 1 });
+  await takeOver.stop();
+  await store.close();
+});
+
+test('mail that is taken over is found, although it is older than what the index has on disk', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, silentLogger);
+  const [old, recent] = [newQueueId(), newQueueId()];
+  await store.write([putBytes(keys.index(`${recent}0`, ''), encodeBlock([{ id: recent, terms: [] }]))]);
+  const record: MessageRecord = {
+    ...{ reversePath: 'alice@sender.example', smtpUtf8: false, origin: ORIGIN, trace: 'T', arrived: 1, prepend: '' },
+    facts: { headerBytes: 1, size: 1, bodyHash: '', eightBitBody: false, eightBitHeader: false },
+    ...{ originating: false, junk: false, chunks: [1], recipients: 1, held: false, delayNoticed: false },
+  };
+  const recipient = { recipient: { address: 'bob@peer.example' }, status: { state: 'waiting' as const } };
+  const records = messageRecords(loadedMessage(old, record, [recipient])).flatMap((o) => (o.type === 'put' ? [o] : []));
+  const held = await HeldCopies.load(store, await indexOf(store));
+  await held.change(
+    { owner: OWNER, generation: 1 },
+    [{ id: old, put: records.map(({ key, value }) => ({ key, size: value.length })), complete: true }],
+    Buffer.concat(records.map(({ value }) => value)),
+  );
+  const { takeOver, index } = await takingOver(folder.path, store, held, silentLogger);
+  await index.read;
+  await takeOver.tick();
+  const find = async (searched: SearchIndex): Promise<string[]> => {
+    const found = searched.ids(conditionsOf({ to: 'bob@peer.example' }), idRange(undefined, undefined));
+    return (await Array.fromAsync(found)).flatMap(({ ids }) => ids);
+  };
+  assert.deepEqual(await find(index), [old]);
+  // As after a crash.
+  const again = await indexOf(store);
+  assert.deepEqual(await find(again), [old]);
+  await again.read;
+  assert.deepEqual(await find(again), [old]);
   await takeOver.stop();
   await store.close();
 });

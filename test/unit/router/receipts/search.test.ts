@@ -141,24 +141,25 @@ test('of many recipients those come first that were asked for', async () => {
   );
 });
 
-test('a receipt of the version before is found by its queue id; a damaged one is counted', async () => {
+test('what the index does not have yet is found; a damaged receipt is counted', async () => {
   await using folder = await tempDir();
   const first = await TestRouter.start(folder.path);
   first.delivery.automatic = (job) => job.end('delivered', OK);
-  const [old, bad] = [
-    await first.send({ envelope: envelope(['a@b.example']) }),
-    await first.send({ envelope: envelope(['a@b.example']) }),
-  ];
+  const old = await first.send({ envelope: envelope(['a@b.example']) });
+  const bad = await first.send({ envelope: envelope(['c@b.example']) });
   await waitFor(async () => (await first.status()).active === 0, { what: 'the delivery' });
   await first.stop();
   const store = await Store.open(`${folder.path}/queue`, silentLogger);
-  for await (const key of store.keys({ gte: 'find!', lt: 'find"' }))
-    if (key.endsWith(old)) await store.write([{ type: 'del', key }]);
   const sealed = await store.get(keys.receipt(bad));
   await store.write([{ type: 'put', key: keys.receipt(bad), value: Buffer.from(sealed ?? '').fill(0, 40, 41) }]);
   await store.close();
   await using again = await TestRouter.start(folder.path);
   assert.equal((await find(again, { queueId: old })).length, 1);
+  const page = await again.service.handlers['message-find']({ to: 'a@b.example', limit: 5 }, again.context());
+  assert.deepEqual(
+    page.messages.map(({ queueId }) => queueId),
+    [old],
+  );
   assert.equal(
     (await again.service.handlers['message-find']({ to: 'b.example', limit: 5 }, again.context())).unreadable,
     1,
