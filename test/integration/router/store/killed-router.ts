@@ -3,11 +3,12 @@ import { errorCode } from '#shared/errors.ts';
 import { envelope, messageOf, OK, readAll, TestRouter } from '#test/unit/router/fixture.ts';
 
 /**
- * A router under load until it is killed, for kill.test.ts: `node killed-router.ts <data>`. Every event is on standard
- * output before anything else happens: `accepted`, `sent` (the next hop has it) and `finished` (so says the disk).
+ * A router under load until it is killed: `node killed-router.ts <data> [recipients of a message]`. Every event is on
+ * standard output before anything else happens: `accepted`, `sent` (the next hop has it) and `finished` (so says the disk).
  */
 
-const [, , data = ''] = process.argv;
+const [, , data = '', recipients = '2'] = process.argv;
+const to = Array.from({ length: Number(recipients) }, (_, n) => `user${n}@peer.example`);
 
 function say(event: string, id: string): void {
   for (;;) {
@@ -41,7 +42,6 @@ say('started', '-');
 
 async function sender(size: number): Promise<void> {
   for (;;) {
-    const to = ['bob@peer.example', 'carol@peer.example'];
     say('accepted', await router.send({ envelope: envelope(to), message: messageOf(size) }));
   }
 }
