@@ -10,7 +10,7 @@ import { envelope, LATER, NO_USER, OK, TestRouter } from '#test/unit/router/fixt
 
 /**
  * However a message ends, it leaves one receipt that says so, which is found by its sender, its recipients and its Message-ID,
- * also after a restart, and of which nothing is left when it is purged.
+ * also after a restart, and not when it is purged.
  */
 
 const DAY_MS = 86_400_000;
@@ -124,9 +124,9 @@ const searchesOf = (sender: string, messageId: string): MessageSearch[] => [
   ...(sender === '' ? [] : [{ about: 'sender.example' }]),
 ];
 
-const OF_MAIL = new Set(['message', 'recipient', 'body', 'transfer', 'receipt', 'find', 'corrupt']);
+const OF_MAIL = new Set(['message', 'recipient', 'body', 'transfer', 'receipt', 'corrupt']);
 
-/** What is left of mail, by the kinds of its records. */
+/** What is left of mail, by the kinds of its records; the index is made of more than one message at a time. */
 async function leftIn(folder: string): Promise<Record<string, number>> {
   const store = await Store.open(join(folder, 'queue'), silentLogger);
   const counts: Record<string, number> = {};
@@ -171,9 +171,7 @@ for (const [what, { sender, ends, notices, reach }] of Object.entries(ENDS))
       assert.deepEqual(found, [`${queueId} finished`], JSON.stringify(search));
     }
     await router.stop();
-    const { find: entries = 0, ...records } = await leftIn(folder.path);
-    assert.deepEqual(records, { receipt: 1 + notices });
-    assert.ok(entries > 0);
+    assert.deepEqual(await leftIn(folder.path), { receipt: 1 + notices });
 
     router = await start({ keep: 1 });
     await waitFor(async () => (await find({ to: BOB })).length === 0, { what: 'the receipt to be purged' });
