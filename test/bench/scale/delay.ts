@@ -50,17 +50,16 @@ silent.listen(0, '0.0.0.0');
 await once(silent, 'listening');
 const { port } = silent.address() as AddressInfo;
 const address = (n: number): string => `127.${n % 2 === 0 ? 1 : 2}.${n >> 8}.${n & 255}`;
-const dead = Array.from({ length: destinations }, (_, n) => {
-  const hop = `smtp://${address(n)}:${n % 2 === 0 ? port : 1}`;
-  return `  - { to: d${n}.dead.test, via: "${hop}" }`;
-});
+const hopOf = (n: number): string => `smtp://${address(n)}:${n % 2 === 0 ? port : 1}`;
+const dead = Array.from({ length: destinations }, (_, n) => `  - { to: d${n}.dead.test, via: "${hopOf(n)}" }`);
 const config = `routes:\n  - { to: healthy.test, via: "smtp://127.0.0.1:${sink.port}" }\n${dead.join('\n')}\n`;
 await using idle = await SealpostNode.create({ config });
 await idle.start();
 {
   await using node = await SealpostNode.create({ config });
   const messages = destinations * Number(values.each);
-  await fill({ folder: join(node.folder, 'data'), messages, destinations, size: 1024, dueIn: () => -1000 });
+  const hop = (n: number): string => hopOf(n % destinations);
+  await fill({ folder: join(node.folder, 'data'), messages, destinations, size: 1024, dueIn: () => -1000, hop });
   await node.start();
   await compare(`${destinations} dead destinations, ${messages} messages for them, all just due`, node, idle, sink);
   await delay(Number(values.settle) * 1000);
@@ -70,7 +69,17 @@ await idle.start();
   await using node = await SealpostNode.create({ config });
   const messages = Number(values.bulk);
   const [to, from] = [() => 'x@healthy.test', () => 'bulk@many.test'];
-  await fill({ folder: join(node.folder, 'data'), messages, destinations, size: 1024, dueIn: () => -1000, to, from });
+  const hop = (): string => `smtp://127.0.0.1:${sink.port}`;
+  await fill({
+    folder: join(node.folder, 'data'),
+    messages,
+    destinations,
+    size: 1024,
+    dueIn: () => -1000,
+    to,
+    hop,
+    from,
+  });
   const before = sink.messages;
   await node.start();
   await waitFor(() => sink.messages > before + 100, { timeout: 60_000, what: 'mail in bulk' });

@@ -23,6 +23,8 @@ export type Filling = {
   dueIn: (n: number) => number;
   /** Where the n-th message goes, if not to one of the many domains. */
   to?: (n: number) => string | undefined;
+  /** The key of the next hop that put it off, if that is not the MX of its domain. */
+  hop?: (n: number) => string;
   /** Its reverse-path, if not one of five thousand. */
   from?: (n: number) => string;
 };
@@ -31,7 +33,7 @@ const BATCH = 500;
 /** The oldest message came so long ago. */
 const AGE_MS = 3 * 3600_000;
 
-export async function fill({ folder, messages, destinations, size, dueIn, to, from }: Filling): Promise<void> {
+export async function fill({ folder, messages, destinations, size, dueIn, to, hop, from }: Filling): Promise<void> {
   const settings = new Settings(ConfigSchema.parse({ node: { data: folder } }));
   const { store } = await openQueue(settings, silentLogger);
   const bytes = messageOf(size);
@@ -46,7 +48,7 @@ export async function fill({ folder, messages, destinations, size, dueIn, to, fr
     const address = to?.(n) ?? `user${n}@${domain}`;
     const reversePath = from?.(n) ?? `sender${n % 5000}@sender.test`;
     const about = { ...record(n, arrived, facts, bytes.length), reversePath };
-    const message = loadedMessage(id, about, [recipient(address, began + dueIn(n))]);
+    const message = loadedMessage(id, about, [recipient(address, began + dueIn(n), hop?.(n))]);
     operations.push(...messageRecords(message), putBytes(keys.body(id, 0), bytes));
     if (n % BATCH !== BATCH - 1) continue;
     await writing;
@@ -81,7 +83,7 @@ function record(n: number, arrived: number, facts: MessageRecord['facts'], size:
   };
 }
 
-function recipient(address: string, nextAttempt: number): RecipientRecord {
+function recipient(address: string, nextAttempt: number, hop?: string): RecipientRecord {
   const domain = address.slice(address.indexOf('@') + 1);
   return {
     recipient: { address },
@@ -95,7 +97,7 @@ function recipient(address: string, nextAttempt: number): RecipientRecord {
         reply: reply(451, '4.4.1', 'connect to 192.0.2.77 port 25: connection timed out'),
       },
     },
-    nextHop: `mx:${domain}`,
+    nextHop: hop ?? `mx:${domain}`,
     signatures: [],
   };
 }
