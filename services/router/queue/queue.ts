@@ -292,6 +292,7 @@ export class Queue implements AttemptQueue {
       const recipient = message.recipients[index];
       if (recipient !== undefined) recipient.parked = true;
     }
+    this.#alarm.set(this.#parking.next, performance.now());
     return true;
   }
 

@@ -88,6 +88,10 @@ export class Parking {
     return this.#places.size;
   }
 
+  get next(): number {
+    return this.#schedule.first;
+  }
+
   /** Park a slot that is due, where its next hop is known and does not take it now. Otherwise it has to be read. */
   takes(slot: Slot, now: number): boolean {
     const { slots, readBy } = this.#deps;
@@ -112,14 +116,13 @@ export class Parking {
    */
   keeps(hop: NextHop, slot: Slot, alone: boolean): boolean {
     const { slots, pauseOf } = this.#deps;
-    const { key } = hop;
     const isPaused = pauseOf(hop) !== undefined;
-    const known = this.#places.get(key);
+    const known = this.#places.get(hop.key);
     if (!isPaused && (known?.phase !== 'probing' || known.probe === slot)) return false;
-    slots.setHop(slot, key);
+    slots.setHop(slot, hop.key);
     if (slot.hop === 0) return false;
     slots.park(slot);
-    const place = known ?? this.#begin(key, slot.hop, 'closed');
+    const place = known ?? this.#begin(hop.key, slot.hop, 'closed');
     if (isPaused) this.#close(place);
     if (alone) place.parked.push(slot);
     else place.shared.add(slot);

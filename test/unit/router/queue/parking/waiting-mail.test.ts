@@ -176,6 +176,26 @@ test('a message for several next hops goes to each of them as soon as it is back
   await waitFor(async () => (await router.status()).deferred === 0, { what: 'an empty queue' });
 });
 
+test('a message goes to one next hop when that is back, while its attempt at another one lasts', async () => {
+  await using folder = await tempDir();
+  await using site = await start(folder.path, 200);
+  const { router, peers } = site;
+  const { automatic } = router.delivery;
+  const silent = Promise.withResolvers<void>();
+  router.delivery.automatic = async (given) => {
+    if (given.hop.key === 'mx:silent.example') await silent.promise;
+    return automatic?.(given);
+  };
+  await send(router, ['a@silent.example', 'b@dead.example']);
+  await waitFor(() => peers.triedAt('mx:dead.example') === 1, { what: 'the first attempt' });
+  peers.alive.add('mx:dead.example');
+  try {
+    await waitFor(() => peers.arrived.length === 1, { timeout: 5000, what: 'what can be delivered' });
+  } finally {
+    silent.resolve();
+  }
+});
+
 test('when its route changes, mail that waits for a dead next hop goes the new way', async () => {
   await using folder = await tempDir();
   await using site = await start(folder.path, HOUR_MS);
