@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { QUEUE_ID } from '../ids.ts';
 
 /** The audit log: which change was made, by whom and when; also one that was refused. */
 
@@ -7,7 +8,7 @@ export const MOST_ABOUT = 300;
 
 export const AuditEntry = z.object({
   /** Sorts by time; unique in the cluster. */
-  id: z.string().max(32),
+  id: z.string().regex(QUEUE_ID),
   /** ms since 1970, by the clock of the node that made the change */
   at: z.number(),
   /** The person, as the command line or the console says: `root on edge-1`. It is not proven. */

@@ -10,8 +10,8 @@ export function auditHandlers(
   deps: () => Deps,
 ): Pick<Handlers<CredentialStoreContract>, 'audit-append' | 'audit-list'> {
   return {
-    'audit-append': async (entry) => {
-      await deps().audit.append(entry);
+    'audit-append': async (entry, { caller }) => {
+      await deps().audit.append(entry, caller);
       return {};
     },
     'audit-list': async (search) => {

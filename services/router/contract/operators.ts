@@ -29,6 +29,7 @@ export const operatorOperations = {
     reply: z.object({ envelope: CapturedMessage, file: z.string() }),
     errors: ['not-found', 'corrupt'],
     bytes: 'reply',
+    audited: ({ id, offset }: { id: string; offset: number }) => (offset === 0 ? id : undefined),
   },
   /**
    * DMARC reports that came to this node, those whose time ended after `since` (ms since 1970), about the domain and those

@@ -56,7 +56,6 @@ const INTERNAL: Record<ContractName, Reasons> = {
     'secret-missing': NO_NEK,
     'secret-unreadable': NO_NEK,
     'store-locked': START,
-    'store-damaged': START,
     'invalid-record': BUG,
   },
   router: {

@@ -5,6 +5,7 @@ import { Settings } from '#cluster/config/settings.ts';
 import { Store } from '#cluster/store.ts';
 import { AuditLog } from '#services/credential-store/audit/audit-log.ts';
 import type { AuditEntry } from '#shared/audit/entry.ts';
+import { SealpostError } from '#shared/errors.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { tempDir } from '#test/kit/temp.ts';
@@ -132,8 +133,8 @@ test('what is older than audit.keep goes', () =>
     const put = (one: AuditEntry, id: string) =>
       store.persist([{ type: 'put', key: `audit!${id}`, value: Buffer.from(JSON.stringify({ ...one, id })) }]);
     const { queueIdFloor } = await import('#shared/ids.ts');
-    await put(old, queueIdFloor(old.at));
-    await put(young, queueIdFloor(young.at));
+    await put(old, `${queueIdFloor(old.at)}0000000`);
+    await put(young, `${queueIdFloor(young.at)}0000000`);
     await log.purge(START);
     assert.deepEqual(
       (await log.page({})).entries.map(({ at }) => at),
@@ -151,4 +152,58 @@ test('a damaged entry is left out, and said', () =>
     assert.equal((await log.page({})).entries.length, 1);
     const said = lines().filter(({ msg }) => msg === 'an entry of the audit log cannot be read: it is left out');
     assert.equal(said.length, 2);
+  }));
+
+test('what is written stays as it is: an id that is taken is refused', () =>
+  opened(async ({ log }) => {
+    const first = entry(Date.now());
+    await log.append(first);
+    await assert.rejects(log.append({ ...first, by: 'somebody else' }), { code: 'malformed' });
+    await assert.rejects(log.append({ ...first, at: first.at - DAY }), { code: 'malformed' });
+    assert.deepEqual((await log.page({})).entries, [first]);
+  }));
+
+test('what goes on for long is found from any time on', () =>
+  opened(async ({ log }) => {
+    const now = Date.now();
+    for (let n = 0; n <= 180; n++) await log.append(entry(now + n * MINUTE));
+    const { entries } = await log.page({ since: now + 170 * MINUTE });
+    assert.equal(entries.length, 1);
+    const { entries: all } = await log.page({});
+    assert.deepEqual(
+      all.map(({ at, until = at, times = 1 }) => [(at - now) / MINUTE, (until - now) / MINUTE, times]),
+      [
+        [122, 180, 59],
+        [61, 121, 61],
+        [0, 60, 61],
+      ],
+    );
+    assert.deepEqual((await log.page({ since: now + 181 * MINUTE })).entries, []);
+  }));
+
+test('a user of the bus makes so many entries and no more', () =>
+  opened(async ({ log, lines }) => {
+    const now = Date.now();
+    const append = (n: number, caller?: string) => log.append(entry(now, { about: `${n}` }), caller);
+    const all = Array.from({ length: 10_000 }, (_, n) => append(n, `_INBOX_listener.credential-store.${n % 7}`));
+    await Promise.all(all);
+    await assert.rejects(append(10_000, '_INBOX_listener.credential-store.8'), { code: 'busy' });
+    await append(10_001, '_INBOX_router.credential-store.1');
+    await append(10_002);
+    assert.equal(lines().filter(({ msg }) => /there are too many/.test(String(msg))).length, 1);
+  }));
+
+test('a store that fails says so immediately, and counts nothing twice', () =>
+  opened(async ({ log, store }) => {
+    const now = Date.now();
+    await log.append(entry(now));
+    const { write } = store;
+    store.write = () => Promise.reject(new SealpostError('store-failed', 'no space left'));
+    await assert.rejects(log.append(entry(now + 1)), { code: 'store-failed' });
+    store.write = write;
+    await log.append(entry(now + 2));
+    assert.deepEqual(
+      (await log.page({})).entries.map(({ times }) => times),
+      [2],
+    );
   }));
