@@ -1,3 +1,4 @@
+import { ERRORS } from '#shared/error-codes.ts';
 import { errorCode } from '#shared/errors.ts';
 import { counter, histogram } from '#shared/metrics.ts';
 import type { Bus, BusHandler } from './bus.ts';
@@ -33,10 +34,15 @@ export function measured<B extends Bus>(bus: B): B {
       result = errorCode(error) ?? result;
       throw error;
     } finally {
-      calls.inc({ service, operation, result });
+      calls.inc({ service, operation, result: known(result) });
     }
   };
   return bus;
+}
+
+/** A code that this version knows: another process may answer with any text, and each is kept for good. */
+function known(result: string): string {
+  return result === 'ok' || result === 'failed' || Object.hasOwn(ERRORS, result) ? result : 'other';
 }
 
 function timed({ service, operation }: { service: string; operation: string }, handler: BusHandler): BusHandler {

@@ -141,9 +141,13 @@ async function checkBus(check: FileCheck): Promise<void> {
 async function checkMetrics(check: FileCheck): Promise<void> {
   const { metrics } = check.config;
   const token = await place(check, ['metrics', 'token'], metrics?.token);
-  if (metrics !== undefined && token !== undefined) {
-    check.config = { ...check.config, metrics: { ...metrics, token } };
+  if (metrics === undefined || token === undefined) return;
+  // RFC 6750 §2.1 has fewer characters, and clients send these.
+  if (!(token instanceof SecretReference) && !/^[\x21-\x7e]+$/.test(token.reveal())) {
+    const message = 'no client can show this token: it must be of printable ASCII characters, without spaces';
+    check.problems.push({ path: ['metrics', 'token'], message });
   }
+  check.config = { ...check.config, metrics: { ...metrics, token } };
 }
 
 async function checkDirectory(check: FileCheck): Promise<void> {

@@ -4,9 +4,10 @@ import type { Settings } from '#cluster/config/settings.ts';
 import { type Member, memberContract } from '#cluster/members/member-contract.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { listenerContract } from '#services/listener/contract.ts';
+import { policyContract } from '#services/policy/contract.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
-import type { ServiceName } from '#services/topology.ts';
+import type { Calls, ServiceName } from '#services/topology.ts';
 import type { Contract } from '#shared/contract.ts';
 import type { KeyStatus } from '#shared/keys/key-status.ts';
 import { gauge } from '#shared/metrics.ts';
@@ -50,49 +51,80 @@ const stuck = gauge('key_problem', 'Keys that do not come on: 1, or 2 where a pe
 const expires = gauge('certificate_expires_seconds', 'When a certificate of the cluster ends, in Unix time', ['name']);
 const order = gauge('certificate_problem', 'Certificates that could not be ordered', ['name']);
 
-const READ: Partial<Record<ServiceName, (node: Watched) => Promise<void>>> = {
-  listener: async (node) => {
-    const { listeners, sharedBehind } = await ask(node, listenerContract)['status-show']({}, here(node));
-    open.reset();
-    for (const { name, sessions } of listeners) open.set({ listener: name }, sessions);
-    behind.set({ service: 'listener' }, Number(sharedBehind !== undefined));
+/** What is said of a service: `forget` takes all of it back; `ask` asks it, and answers what puts in what it said. */
+type Reading = { forget(): void; ask(node: Watched): Promise<() => void> };
+
+const READ: Record<ServiceName, Reading> = {
+  listener: {
+    forget: () => {
+      open.reset();
+      behind.remove({ service: 'listener' });
+    },
+    ask: async (node) => {
+      const { listeners, sharedBehind } = await ask(node, listenerContract)['status-show']({}, here(node));
+      return () => {
+        for (const { name, sessions } of listeners) open.set({ listener: name }, sessions);
+        behind.set({ service: 'listener' }, Number(sharedBehind !== undefined));
+      };
+    },
   },
-  router: async (node) => {
-    const status = await ask(node, routerContract)['status-show']({}, here(node));
-    for (const state of ['active', 'deferred', 'hold'] as const) queued.set({ state }, status[state]);
-    damaged.set({ what: 'messages' }, status.corrupt);
-    damaged.set({ what: 'queue' }, status.damage?.length ?? 0);
-    refusing.set(Number(status.refusing !== undefined));
-    suspended.reset();
-    for (const { kind } of status.directives ?? []) suspended.inc({ kind });
-    unsigned.reset();
-    for (const { domain, count } of status.unsigned) unsigned.inc({ domain }, count);
-    lostTls.set(status.lostTls?.length ?? 0);
-    if (status.copies === undefined) return;
-    for (const state of ['elsewhere', 'missing', 'held'] as const) copies.set({ state }, status.copies[state]);
-    lease.set(Number(status.copies.lease === 'held'));
+  policy: {
+    forget: () => undefined,
+    // Its status asks the servers of LDAP.
+    ask: async (node) => {
+      await ask(node, policyContract)['lock-list']({}, here(node));
+      return () => undefined;
+    },
   },
-  signer: async (node) => {
-    const status = await ask(node, signerContract)['status-show']({}, here(node));
-    usable.set({ usable: 'yes' }, status.keys);
-    usable.set({ usable: 'no' }, status.unusable.length);
-    behind.set({ service: 'signer' }, Number(status.behind !== undefined));
+  router: {
+    forget: () => {
+      for (const one of [queued, suspended, unsigned, copies]) one.reset();
+      for (const one of [refusing, lostTls, lease]) one.remove();
+      for (const what of ['messages', 'queue']) damaged.remove({ what });
+    },
+    ask: async (node) => {
+      const status = await ask(node, routerContract)['status-show']({}, here(node));
+      return () => readRouter(status);
+    },
   },
-  'credential-store': async (node) => {
-    const store = ask(node, credentialStoreContract);
-    const { damage } = await store['status-show']({}, here(node));
-    damaged.set({ what: 'credentials' }, damage?.length ?? 0);
-    const first = await store['key-list']({}, here(node));
-    const all = [...first.keys];
-    for (let after = first.next; after !== undefined; ) {
-      const page = await store['key-list']({ after }, here(node));
-      all.push(...page.keys);
-      after = page.next;
-    }
-    readKeys(all);
-    behind.set({ service: 'credential-store' }, Number(first.behind !== undefined));
-    const { certificates } = await store['certificate-list']({}, here(node));
-    readCertificates(certificates);
+  signer: {
+    forget: () => {
+      usable.reset();
+      behind.remove({ service: 'signer' });
+    },
+    ask: async (node) => {
+      const status = await ask(node, signerContract)['status-show']({}, here(node));
+      return () => {
+        usable.set({ usable: 'yes' }, status.keys);
+        usable.set({ usable: 'no' }, status.unusable.length);
+        behind.set({ service: 'signer' }, Number(status.behind !== undefined));
+      };
+    },
+  },
+  'credential-store': {
+    forget: () => {
+      for (const one of [keys, stuck, expires, order]) one.reset();
+      damaged.remove({ what: 'credentials' });
+      behind.remove({ service: 'credential-store' });
+    },
+    ask: async (node) => {
+      const store = ask(node, credentialStoreContract);
+      const { damage } = await store['status-show']({}, here(node));
+      const first = await store['key-list']({}, here(node));
+      const all = [...first.keys];
+      for (let after = first.next; after !== undefined; ) {
+        const page = await store['key-list']({ after }, here(node));
+        all.push(...page.keys);
+        after = page.next;
+      }
+      const { certificates } = await store['certificate-list']({}, here(node));
+      return () => {
+        damaged.set({ what: 'credentials' }, damage?.length ?? 0);
+        readKeys(all);
+        behind.set({ service: 'credential-store' }, Number(first.behind !== undefined));
+        readCertificates(certificates);
+      };
+    },
   },
 };
 
@@ -102,11 +134,12 @@ export async function read(node: Watched, services: readonly ServiceName[]): Pro
   if (settings.current.bus.servers.length > 0) connected.set(Number(bus.connected));
   refused.set(Number(settings.refused !== undefined));
   const asked = services.map(async (service) => {
-    const answers = await (READ[service]?.(node) ?? Promise.resolve()).then(
-      () => true,
-      () => false,
-    );
-    up.set({ service }, Number(answers));
+    const { ask: question, forget } = READ[service];
+    const put = await question(node).catch(() => undefined);
+    // What it said before may not be so any more.
+    forget();
+    put?.();
+    up.set({ service }, Number(put !== undefined));
   });
   const members = await ask(node, memberContract)
     ['member-list']({}, here(node))
@@ -115,14 +148,27 @@ export async function read(node: Watched, services: readonly ServiceName[]): Pro
   await Promise.all(asked);
 }
 
+type RouterStatus = Awaited<ReturnType<Calls<'operator', 'router'>['status-show']>>;
+
+function readRouter(status: RouterStatus): void {
+  for (const state of ['active', 'deferred', 'hold'] as const) queued.set({ state }, status[state]);
+  damaged.set({ what: 'messages' }, status.corrupt);
+  damaged.set({ what: 'queue' }, status.damage?.length ?? 0);
+  refusing.set(Number(status.refusing !== undefined));
+  for (const { kind } of status.directives ?? []) suspended.inc({ kind });
+  for (const { domain, count } of status.unsigned) unsigned.inc({ domain }, count);
+  lostTls.set(status.lostTls?.length ?? 0);
+  if (status.copies === undefined) return;
+  for (const state of ['elsewhere', 'missing', 'held'] as const) copies.set({ state }, status.copies[state]);
+  lease.set(Number(status.copies.lease === 'held'));
+}
+
 function readMembers(members: readonly Member[]): void {
   processes.reset();
   for (const { state } of members) processes.inc({ state });
 }
 
 function readKeys(all: readonly KeyStatus[]): void {
-  keys.reset();
-  stuck.reset();
   for (const { state, domain, selector, problem } of all) {
     keys.inc({ state });
     if (problem !== undefined) stuck.set({ domain, selector }, problem.permanent ? 2 : 1);
@@ -130,8 +176,6 @@ function readKeys(all: readonly KeyStatus[]): void {
 }
 
 function readCertificates(all: readonly CertificateStatus[]): void {
-  expires.reset();
-  order.reset();
   for (const { name, current, renewal } of all) {
     if (current !== undefined) expires.set({ name }, current.until / 1000);
     order.set({ name }, Number(renewal?.problem !== undefined));
