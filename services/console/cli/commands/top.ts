@@ -37,8 +37,15 @@ async function top(options: TopOptions): Promise<void> {
   const screen = options.json !== true && process.stdout.isTTY ? openScreen(ended) : undefined;
   const stop = (): void => ended.abort();
   process.once('SIGINT', stop).once('SIGTERM', stop);
+  // What was asked may be long without an answer: the terminal is given back, and a second signal ends the process.
+  ended.signal.addEventListener('abort', () => {
+    process.off('SIGINT', stop).off('SIGTERM', stop);
+    screen?.close();
+  });
   try {
     await watch(caller, options, { signal: ended.signal, show: (view) => show(view, options, screen !== undefined) });
+  } catch (error) {
+    if (!ended.signal.aborted) throw error;
   } finally {
     screen?.close();
   }
@@ -47,7 +54,13 @@ async function top(options: TopOptions): Promise<void> {
 type Watching = { signal: AbortSignal; show: (view: View) => void };
 
 async function watch(caller: Caller, { every, count }: TopOptions, { signal, show }: Watching): Promise<void> {
-  const view: View = { title: '', rates: undefined, history: { accepted: [], delivered: [] }, alarms: [], silent: [] };
+  const view: View = {
+    title: '',
+    rates: undefined,
+    history: { accepted: [], delivered: [] },
+    alarms: undefined,
+    silent: [],
+  };
   let last: Traffic | undefined;
   let examined = Number.NEGATIVE_INFINITY;
   for (let looked = 0; !signal.aborted; ) {
@@ -56,6 +69,7 @@ async function watch(caller: Caller, { every, count }: TopOptions, { signal, sho
       void examine(caller, view);
     }
     const now = await look(caller, view);
+    if (signal.aborted) return;
     if (now !== undefined) {
       if (last !== undefined) add(view, last, now);
       last = last === undefined ? now : remember(last, now);
@@ -87,15 +101,23 @@ async function look(caller: Caller, view: View): Promise<Traffic | undefined> {
     return await gatherTraffic(caller, await caller.meet());
   } catch (error) {
     if (view.rates === undefined) throw error;
-    const reason = error instanceof SealpostError ? describeError(error) : errorText(error);
-    view.silent = [{ node: 'the cluster', services: ['all'], reason }];
+    view.silent = [{ node: 'the cluster', services: ['all'], reason: reasonOf(error) }];
     return undefined;
   }
 }
 
+/** Never rejects. */
 async function examine(caller: Caller, view: View): Promise<void> {
-  const findings = await gatherCluster(caller).then(examineCluster, () => []);
-  view.alarms = worstFirst(findings).map((finding) => ({ severity: finding.severity, text: findingLine(finding) }));
+  try {
+    const findings = worstFirst(examineCluster(await gatherCluster(caller)));
+    view.alarms = findings.map((finding) => ({ severity: finding.severity, text: findingLine(finding) }));
+  } catch (error) {
+    view.alarms = [{ severity: 'warning', text: `the cluster could not be examined: ${reasonOf(error)}` }];
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof SealpostError ? describeError(error) : errorText(error);
 }
 
 function show(view: View, options: TopOptions, onScreen: boolean): void {
@@ -105,8 +127,10 @@ function show(view: View, options: TopOptions, onScreen: boolean): void {
     process.stdout.write(`${jsonText({ at: Date.now(), all: rates?.all, nodes, alarms, silent })}\n`);
     return;
   }
-  const { columns = 200, rows = 1000 } = onScreen ? process.stdout : {};
-  const lines = picture(view, { columns, rows: onScreen ? rows - 1 : rows, colour: onScreen && hasColours() });
+  // 0: a terminal that does not know its size.
+  const columns = (onScreen && process.stdout.columns) || 200;
+  const rows = onScreen && process.stdout.rows > 0 ? Math.max(1, process.stdout.rows - 1) : 1000;
+  const lines = picture(view, { columns, rows, colour: onScreen && hasColours() });
   // Each line is written over the one before and cleared to its end, so that nothing flickers.
   const text = onScreen ? `\x1b[H${lines.map((line) => `${line}\x1b[K`).join('\n')}\x1b[J` : `${lines.join('\n')}\n`;
   process.stdout.write(`${text}\n`);
@@ -122,10 +146,13 @@ function openScreen(ended: AbortController): { close(): void } {
   const pressed = (bytes: Buffer): void => {
     if (/[qQ\x03]/.test(bytes.toString('latin1'))) ended.abort();
   };
+  let open = true;
   stdout.write('\x1b[?1049h\x1b[?25l');
   if (stdin.isTTY) stdin.setRawMode(true).on('data', pressed).resume();
   return {
     close() {
+      if (!open) return;
+      open = false;
       if (stdin.isTTY) stdin.setRawMode(false).off('data', pressed).pause();
       stdout.write('\x1b[?25h\x1b[?1049l');
     },

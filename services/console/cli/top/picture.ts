@@ -11,8 +11,8 @@ export type View = {
   rates: Rates | undefined;
   /** Of all nodes together, a number per moment, the newest last. */
   history: { accepted: number[]; delivered: number[] };
-  /** What needs a hand, worst first. */
-  alarms: { severity: 'error' | 'warning' | 'note'; text: string }[];
+  /** What needs a hand, worst first; undefined until the cluster was examined. */
+  alarms: { severity: 'error' | 'warning' | 'note'; text: string }[] | undefined;
   silent: { node: string; services: string[]; reason: string }[];
 };
 
@@ -36,17 +36,18 @@ export function picture(view: View, { columns, rows, colour }: { columns: number
     ...silent.map(({ node, services, reason }) =>
       paint('red', cut(`${node} (${services.join(', ')}) does not answer: ${reason}`)),
     ),
-    ...alarms.map(({ severity, text }) =>
+    ...(alarms ?? []).map(({ severity, text }) =>
       paint(severity === 'error' ? 'red' : severity === 'warning' ? 'yellow' : 'dim', cut(text)),
     ),
   ];
-  const well = troubles.length === 0 ? [paint('green', 'nothing needs a hand')] : [];
+  const well =
+    alarms === undefined ? cut('the cluster is being examined …') : paint('green', cut('nothing needs a hand'));
   const head = [paint('bold', cut(title)), '', ...figures, '', ...charts, ''];
   const room = Math.max(0, rows - head.length);
-  const all = [...troubles, ...well];
+  const all = troubles.length === 0 ? [well] : troubles;
   if (all.length <= room) return [...head, ...all];
   const rest = all.length - Math.max(0, room - 1);
-  return [...head, ...all.slice(0, Math.max(0, room - 1)), `and ${rest} more: sealpost doctor`].slice(0, rows);
+  return [...head, ...all.slice(0, Math.max(0, room - 1)), cut(`and ${rest} more: sealpost doctor`)].slice(0, rows);
 }
 
 function figuresOf({ all, nodes }: Rates): string[] {

@@ -43,3 +43,13 @@ test('top shows the mail that passes, for programs and on a terminal', { timeout
   const ended = await onTerminal(node.folder, ['top', '--every', '1', ...common], 'q');
   assert.equal(ended.code, 0, ended.output);
 });
+
+test('a key ends it also while a node hangs', { timeout: 60_000 }, async () => {
+  await using node = await SealpostNode.create({ sink: 1 });
+  await node.start();
+  const [program] = node.programs.values();
+  await program?.pause();
+  const { code, output } = await onTerminal(node.folder, ['top', '--config', node.configFile], 'q');
+  assert.equal(code, 0, output);
+  assert.match(output, /\x1b\[\?1049h[\s\S]*\x1b\[\?1049l\s*$/);
+});

@@ -33,6 +33,11 @@ test('a line for each node and one for all', () => {
   assert.equal(lines.at(-1), 'nothing needs a hand');
 });
 
+test('that nothing needs a hand is said when it is known', () => {
+  const lines = picture({ ...VIEW, alarms: undefined }, PLAIN);
+  assert.equal(lines.at(-1), 'the cluster is being examined …');
+});
+
 test('one node is all', () => {
   const lines = picture({ ...VIEW, rates: { nodes: new Map([['edge-1', rates(1)]]), all: rates(1) } }, PLAIN);
   assert.ok(!lines.some((line) => line.startsWith('all ')));
@@ -50,9 +55,11 @@ test('what needs a hand comes with its words, and nothing steers the terminal', 
 test('it fits the screen, whatever there is to say', () => {
   const alarms = Array.from({ length: 50 }, (_, n) => ({ severity: 'warning' as const, text: `warning: ${n}` }));
   for (const rows of [3, 10, 20, 24, 70]) {
-    const lines = picture({ ...VIEW, alarms }, { columns: 60, rows, colour: false });
-    assert.ok(lines.length <= rows, `${lines.length} lines of ${rows}`);
-    for (const line of lines) assert.ok(line.length <= 60, line);
+    for (const columns of [1, 20, 60]) {
+      const lines = picture({ ...VIEW, alarms }, { columns, rows, colour: false });
+      assert.ok(lines.length <= rows, `${lines.length} lines of ${rows}`);
+      for (const line of lines) assert.ok(line.length <= columns, line);
+    }
   }
   const lines = picture({ ...VIEW, alarms }, { columns: 60, rows: 20, colour: false });
   assert.match(lines.at(-1) ?? '', /^and 4\d more: sealpost doctor$/);
