@@ -26,6 +26,8 @@ import type { Message } from '../../store/message.ts';
  */
 
 const CRLF = '\r\n';
+/** What some readers take for the end of a line: the envelope has one fact a line, and a sender writes none of them. */
+const LINE_ENDS = /[\p{Cc}\p{Zl}\p{Zp}]+/gu;
 
 /** `hostname`: of this node. `sevenBit`: for a peer without 8BITMIME. */
 export type ReportOptions = { hostname: string; sevenBit: boolean };
@@ -86,7 +88,7 @@ function headerOf(
   }: { fields: readonly HeaderField[]; boundary: string; hostname: string; eightBit: boolean },
 ): Buffer {
   const lines = [
-    ...fields.filter(({ name }) => name === 'received').map(({ raw }) => asciiOf(raw).trimEnd()),
+    ...fields.filter(({ name }) => name === 'received').map(({ raw }) => folded(asciiOf(raw))),
     `Date: ${rfc5322Date(message.record.arrived)}`,
     `From: Journal <MAILER-DAEMON@${hostname}>`,
     'To: undisclosed-recipients:;',
@@ -135,10 +137,10 @@ function envelopeLines({ record, recipients }: Message, fields: readonly HeaderF
     fields
       .filter((f) => f.name === name)
       .slice(0, 1)
-      .map(fieldValue);
-  return [
+      .map((field) => Buffer.from(fieldValue(field), 'latin1').toString());
+  const lines = [
     `Sender: ${record.reversePath || '<>'}`,
-    ...valuesOf('subject').map((value) => `Subject: ${Buffer.from(value, 'latin1').toString()}`),
+    ...valuesOf('subject').map((value) => `Subject: ${value}`),
     ...valuesOf('message-id').map((value) => `Message-Id: ${value}`),
     ...recipients.flatMap(({ recipient: { address, original, journal } }) => {
       // The archive is a recipient only where the sender named it.
@@ -148,6 +150,7 @@ function envelopeLines({ record, recipients }: Message, fields: readonly HeaderF
       ];
     }),
   ];
+  return lines.map((line) => line.replace(LINE_ENDS, ' '));
 }
 
 /** The same on every node, unlike our own name. */
@@ -160,7 +163,17 @@ function subjectOf(fields: readonly HeaderField[]): string {
   const field = fields.find(({ name }) => name === 'subject');
   if (field === undefined) return '';
   const value = field.raw.slice(field.raw.indexOf(':') + 1).trim();
-  return isAscii(Buffer.from(value, 'latin1')) ? value : encodedWords(value);
+  return isAscii(Buffer.from(value, 'latin1')) ? folded(value) : encodedWords(value);
+}
+
+/**
+ * A field is one of the report too, whatever its sender wrote: a line that is neither a field nor its fold would end the header
+ * for the archive, which would then find no report.
+ */
+function folded(raw: string): string {
+  const [first = '', ...others] = raw.split(CRLF).map((line) => line.trimEnd());
+  const rest = others.filter((line) => line !== '').map((line) => (/^[ \t]/.test(line) ? line : ` ${line}`));
+  return [first, ...rest].join(CRLF);
 }
 
 /** A field of a trace, in which characters that are not ASCII say nothing that counts. */

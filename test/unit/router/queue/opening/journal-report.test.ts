@@ -149,3 +149,25 @@ test('without 8BITMIME the archive gets the same bytes in base64, also of a mess
   assert.equal(attachedTo(sevenBit), RECEIVED + message.toString('latin1'));
   assert.equal(attachedTo(text), RECEIVED + message.toString('latin1'));
 });
+
+test('lines of a header that are no fields neither end the header of the report nor add to its envelope', async () => {
+  const message = Buffer.from(
+    'Received: from a.example\r\nnothing of a field\r\n \r\n by b.example\r\nMessage-ID: <1@x>\r\nno field\r\n' +
+      'Subject: Plans\r\nof ours\r\n\u00a0Recipient: nobody@peer.example\u0085Recipient: none@peer.example\r\n' +
+      'To: <bob@peer.example>\r\n\r\nHello\r\n',
+  );
+  for (const ascii of [false, true]) {
+    const text8 = message.toString('latin1');
+    const sent = ascii ? text8.replace(/[^\x00-\x7f]/g, '') : text8;
+    const { text } = await reportOf(Buffer.from(sent, 'latin1'), { eightBitHeader: !ascii });
+    const { type, received, text: lines } = parsed(text, false);
+    assert.deepEqual([type, received], ['multipart/mixed', 2]);
+    assert.equal(lines.length, 6, lines.join('\n'));
+    assert.deepEqual(
+      lines.slice(3).map((line: string) => line.split(',')[0]),
+      ['Recipient: bob@peer.example', 'Recipient: carl@peer.example', 'Recipient: hidden@peer.example'],
+    );
+    assert.match(lines[1], /^Subject: Plans of ours/);
+    assert.equal(lines[2], 'Message-Id: <1@x> no field');
+  }
+});
