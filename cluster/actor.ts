@@ -16,6 +16,7 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Bus, BusReply, BusRequest } from './bus/bus.ts';
+import { madeOf, servedOf } from './call-counts.ts';
 import { olderEvent, olderOperation, olderService } from './contract-versions.ts';
 import { Mailbox } from './mailbox.ts';
 
@@ -68,7 +69,9 @@ export function serve<C extends Contract>(
   );
   const registrations = all.map(({ contract, operation, spec, handler }) => {
     const label = `${contract.name}.${operation}`;
+    const counts = servedOf(contract.name, operation);
     return bus.serve({ service: contract.name, version: contract.version, operation }, async (request) => {
+      const begun = performance.now();
       const full = inbox.enter(request);
       if (full !== undefined) {
         return { ok: false, code: CALL_ERRORS.busy, message: `${contract.name} has ${full}`, elsewhere: true };
@@ -82,6 +85,7 @@ export function serve<C extends Contract>(
         );
       } finally {
         inbox.leave(request);
+        counts.took(performance.now() - begun);
       }
     });
   });
@@ -198,13 +202,20 @@ function isForAnother(error: unknown, { elsewhere = [] }: OperationSpec): boolea
 /** Calls an operation in one version. */
 function caller(bus: Pick<Bus, 'call'>, contract: Contract, operation: string, spec: OperationSpec): Method {
   const address = { service: contract.name, version: contract.version, operation };
+  const counts = madeOf(contract.name, operation);
   return async (fields, options = {}) => {
     const timeout = options.timeout ?? spec.timeout ?? DEFAULT_CALL_TIMEOUT;
-    const answer = await bus.call(
-      address,
-      { fields, bytes: options.bytes, trace: options.trace, timeout, repeatable: spec.repeatable },
-      options.node,
-    );
+    const { bytes, trace, node } = options;
+    const request = { fields, bytes, trace, timeout, repeatable: spec.repeatable };
+    let answer: BusReply;
+    try {
+      answer = await bus.call(address, request, node);
+    } catch (error) {
+      counts.fail(errorCode(error));
+      throw error;
+    }
+    if (answer.ok) counts.ok++;
+    else counts.fail(answer.code);
     // A node of a newer version may know a code that this one does not: it is handed on as it came.
     if (!answer.ok) throw new SealpostError(answer.code as ErrorCode, answer.message);
     const reply = spec.reply.safeParse(answer.fields);

@@ -2,7 +2,6 @@ import { client } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus/bus.ts';
 import { openControl } from '#cluster/bus/control-socket.ts';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
-import { measured } from '#cluster/bus/measured.ts';
 import { busLogin } from '#cluster/config/bus-login.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
@@ -57,7 +56,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   requireBusFor(wanted, config);
   await makeFolder(config.node.data);
   const settings = new Settings(config);
-  const bus = measured(await connectBus(config, log));
+  const bus = await connectBus(config, log);
   const { logDropped } = options;
   const deps: NodeDeps = { bus, settings, log, ...(logDropped !== undefined && { logDropped }) };
   const undo = new AsyncDisposableStack();

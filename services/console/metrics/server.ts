@@ -10,6 +10,7 @@ import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import { gauge, metrics } from '#shared/metrics.ts';
 import type { Secret } from '#shared/secret.ts';
+import './calls.ts';
 import { read, type Watched } from './readings.ts';
 
 /**
