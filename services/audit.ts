@@ -13,9 +13,21 @@ import { calls } from './topology.ts';
  */
 
 const PATIENCE_MS = 2000;
+/** For how long nothing waits for a store that did not take an entry: a change of much mail is made in thousands of parts. */
+const TROUBLE_MS = 60_000;
 
 export function auditor(bus: Bus, node: string, log: Logger): AuditChange {
   const store = calls(bus, 'router', 'credential-store');
+  let troubleUntil = 0;
+  const append = async (entry: AuditEntry): Promise<void> => {
+    try {
+      await store['audit-append'](entry, { timeout: PATIENCE_MS });
+      troubleUntil = 0;
+    } catch (error) {
+      troubleUntil = performance.now() + TROUBLE_MS;
+      log.warn({ audit: entry, error: errorText(error) }, 'a change is not in the audit log, only here');
+    }
+  };
   return async ({ by, service, operation, about, outcome }) => {
     const at = Date.now();
     const entry: AuditEntry = {
@@ -23,10 +35,8 @@ export function auditor(bus: Bus, node: string, log: Logger): AuditChange {
       ...{ about: about.slice(0, MOST_ABOUT), outcome },
     };
     log.info({ audit: { by: entry.by, operation, about: entry.about, outcome } }, 'a change by an operator');
-    try {
-      await store['audit-append'](entry, { timeout: PATIENCE_MS });
-    } catch (error) {
-      log.warn({ audit: entry, error: errorText(error) }, 'a change is not in the audit log, only here');
-    }
+    const waits = performance.now() >= troubleUntil;
+    const written = append(entry);
+    if (waits) await written;
   };
 }
