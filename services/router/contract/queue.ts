@@ -21,7 +21,8 @@ function ofChange({ operation, filter, via, dryRun }: Change): string | undefine
   const { ids, ...others } = filter;
   const parts = Object.entries(others).flatMap(([name, value]) => (value === undefined ? [] : `${name} ${value}`));
   if (ids !== undefined) parts.push(ids.length > 10 ? `${ids.length} messages` : ids.join(' '));
-  const what = `${operation}${via === undefined ? '' : ` to ${via}`}`;
+  // A password may stand before an @, where one was asked for that is refused.
+  const what = `${operation}${via === undefined ? '' : ` to ${via.replace(/\/\/.*@/s, '//…@')}`}`;
   return dryRun ? undefined : `${what}: ${parts.join(', ') || 'all mail'}`;
 }
 

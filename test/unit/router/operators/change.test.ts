@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Store, type StoreOperation } from '#cluster/store.ts';
+import { routerContract } from '#services/router/contract.ts';
 import type { ChangePage, ChangeRequest } from '#services/router/operators/change.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { codeOf, envelope, LATER, OK, TestRouter } from '#test/unit/router/fixture.ts';
@@ -183,4 +184,16 @@ test('much mail that is removed or returned leaves its copies for archives, whic
     await given.end('delivered', OK);
   }
   assert.deepEqual(copies.toSorted(), ids.slice(1));
+});
+
+test('the audit log says what was changed, without a password', () => {
+  const { audited } = routerContract.operations['queue-change'];
+  const change = { operation: 'reroute', filter: { domain: 'a.example' }, dryRun: false } as const;
+  assert.equal(
+    audited({ ...change, via: 'smtp://relay.example' }),
+    'reroute to smtp://relay.example: domain a.example',
+  );
+  const secret = audited({ ...change, via: 'smtp://me:hunter2@relay.example' });
+  assert.equal(secret, 'reroute to smtp://…@relay.example: domain a.example');
+  assert.equal(audited({ ...change, dryRun: true }), undefined);
 });
