@@ -1,26 +1,12 @@
 import { ERRORS } from '#shared/error-codes.ts';
+import { Durations } from './durations.ts';
 
 /**
  * Counts of the calls between services, kept by `actor.ts`: at the caller how they end, where they are served how long that
  * takes. A mail is a dozen calls, so these are plain numbers; services/console/metrics/calls.ts shows them.
  */
 
-/** Upper ends of the buckets of durations, in ms; one more has all that are longer. */
-export const BUCKETS_MS = [1, 5, 20, 100, 500, 2000, 10_000] as const;
-
-/** Of one operation, where it is served. */
-export class ServedCalls {
-  /** Calls by their duration: each in the first bucket that it fits. */
-  readonly buckets: number[] = new Array(BUCKETS_MS.length + 1).fill(0);
-  totalMs = 0;
-
-  took(ms: number): void {
-    let bucket = 0;
-    while (bucket < BUCKETS_MS.length && ms > (BUCKETS_MS[bucket] ?? 0)) bucket++;
-    this.buckets[bucket] = (this.buckets[bucket] ?? 0) + 1;
-    this.totalMs += ms;
-  }
-}
+const ENDS_MS = [1, 5, 20, 100, 500, 2000, 10_000];
 
 /** Of one operation, at its callers. */
 export class MadeCalls {
@@ -37,11 +23,12 @@ export class MadeCalls {
 
 type Table<T> = Map<string, { service: string; operation: string; counts: T }>;
 
-export const servedCalls: Table<ServedCalls> = new Map();
+/** In ms. */
+export const servedCalls: Table<Durations> = new Map();
 export const madeCalls: Table<MadeCalls> = new Map();
 
-export const servedOf = (service: string, operation: string): ServedCalls =>
-  countsOf(servedCalls, service, operation, () => new ServedCalls());
+export const servedOf = (service: string, operation: string): Durations =>
+  countsOf(servedCalls, service, operation, () => new Durations(ENDS_MS));
 export const madeOf = (service: string, operation: string): MadeCalls =>
   countsOf(madeCalls, service, operation, () => new MadeCalls());
 

@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, type Metric, Registry } from 'prom-client';
+import { Counter, Gauge, type Metric, Registry } from 'prom-client';
 
 /**
  * What a process counts of its work, for Prometheus. Each service has its counters in its `metrics.ts`; what can be asked at
@@ -17,16 +17,6 @@ export const metrics = new Registry();
 /** `name` without the prefix that all have; a counter's ends with `_total`. */
 export function counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
   return new Counter({ name: `sealpost_${name}`, help, labelNames, registers: [metrics] });
-}
-
-/** Seconds; `buckets`: their upper ends. */
-export function histogram<L extends string>(
-  name: string,
-  help: string,
-  labelNames: readonly L[],
-  buckets: number[],
-): Histogram<L> {
-  return new Histogram({ name: `sealpost_${name}`, help, labelNames, buckets, registers: [metrics] });
 }
 
 export function gauge<L extends string>(name: string, help: string, labelNames: readonly L[]): Gauge<L> {
@@ -48,6 +38,20 @@ export function collected(type: 'counter' | 'histogram', name: string, help: str
   });
   // All that a registry asks of a metric; its type has more.
   metrics.registerMetric({ name: full, help, get, reset: () => undefined } as unknown as Metric);
+}
+
+/** What a histogram has counted (cluster/durations.ts). */
+type Counted = { ends: readonly number[]; buckets: readonly number[]; total: number };
+
+/** The values of a histogram of seconds; `unit`: how many of what it counted are a second. */
+export function histogramOf(labels: Record<string, string>, { ends, buckets, total }: Counted, unit = 1): Sample[] {
+  let sum = 0;
+  const upTo = buckets.map((count, n) => {
+    sum += count;
+    return { part: '_bucket', labels: { ...labels, le: n < ends.length ? (ends[n] ?? 0) / unit : '+Inf' }, value: sum };
+  });
+  if (sum === 0) return [];
+  return [...upTo, { part: '_sum', labels, value: total / unit }, { part: '_count', labels, value: sum }];
 }
 
 /** What the counters with these names, prefix and all, say now; a name that there is not is left out. */

@@ -1,4 +1,4 @@
-import { counter } from '#shared/metrics.ts';
+import { collected, counter } from '#shared/metrics.ts';
 
 /** What listeners count. */
 
@@ -6,8 +6,22 @@ export const sessions = counter('smtp_sessions_total', 'SMTP sessions that have 
   'listener',
   'tls',
 ]);
-/** 235 and 535 are log-ins that succeeded and failed; 4xx and 5xx are refusals of any command. */
-export const replies = counter('smtp_replies_total', 'Replies to SMTP clients, by their code', ['listener', 'code']);
+/** By listener and code. A mail is half a dozen of them. */
+const replies = new Map<string, Map<number, number>>();
+
+export function countReply(listener: string, code: number): void {
+  const ofListener = replies.get(listener) ?? new Map<number, number>();
+  replies.set(listener, ofListener);
+  ofListener.set(code, (ofListener.get(code) ?? 0) + 1);
+}
+
+// 235 and 535 are log-ins that succeeded and failed; 4xx and 5xx are refusals of any command.
+collected('counter', 'smtp_replies_total', 'Replies to SMTP clients, by their code', () =>
+  [...replies].flatMap(([listener, codes]) =>
+    [...codes].map(([code, value]) => ({ labels: { listener, code }, value })),
+  ),
+);
+
 /** `outcome`: accepted, refused (5xx), deferred (4xx), discarded (by a mail filter) */
 export const messages = counter('messages_total', 'Messages whose end was read, by what became of them', [
   'listener',

@@ -1,5 +1,5 @@
-import { BUCKETS_MS, madeCalls, servedCalls } from '#cluster/call-counts.ts';
-import { collected } from '#shared/metrics.ts';
+import { madeCalls, servedCalls } from '#cluster/call-counts.ts';
+import { collected, histogramOf } from '#shared/metrics.ts';
 
 /** The calls between services (cluster/call-counts.ts) as metrics. */
 
@@ -12,15 +12,7 @@ collected('counter', 'bus_calls_total', 'Calls to services, by how they ended (o
 );
 
 collected('histogram', 'bus_served_seconds', 'Time from the arrival of a call at a service to its answer', () =>
-  [...servedCalls.values()].flatMap(({ service, operation, counts: { buckets, totalMs } }) => {
-    const labels = { service, operation };
-    let sum = 0;
-    const upTo = buckets.map((count, n) => {
-      sum += count;
-      const le = n < BUCKETS_MS.length ? (BUCKETS_MS[n] ?? 0) / 1000 : '+Inf';
-      return { part: '_bucket', labels: { ...labels, le }, value: sum };
-    });
-    if (sum === 0) return [];
-    return [...upTo, { part: '_sum', labels, value: totalMs / 1000 }, { part: '_count', labels, value: sum }];
-  }),
+  [...servedCalls.values()].flatMap(({ service, operation, counts }) =>
+    histogramOf({ service, operation }, counts, 1000),
+  ),
 );

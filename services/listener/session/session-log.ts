@@ -6,7 +6,7 @@ import { formatReply, type Reply } from '#shared/mail/reply.ts';
 import { tlsText } from '#shared/mail/tls.ts';
 import type { SessionPeer, SessionTranscript, Transcripts } from '#shared/transcript/transcripts.ts';
 import type { Ending, IncomingMessage } from '../message/incoming-message.ts';
-import { authenticity, bytes, messages, replies, sessions } from '../metrics.ts';
+import { authenticity, bytes, countReply, messages, sessions } from '../metrics.ts';
 import type { NewRefusal, Refusals } from '../refusals/refusals.ts';
 import { type LoggedSession, refusalAt } from './session-refusal.ts';
 import type { SessionReply } from './session-reply.ts';
@@ -60,7 +60,7 @@ export class SessionLog {
   /** `lines`: the reply as it goes over the wire. */
   replied(answer: SessionReply, lines: string): void {
     this.#log.trace({ ...this.#session, reply: lines }, 'smtp');
-    replies.inc({ listener: this.#state.facts.listener, code: answer.code });
+    countReply(this.#state.facts.listener, answer.code);
     if (answer.code >= 400 && 'text' in answer && answer !== this.#noted) this.#note({ reply: answer });
     if (this.#transcript?.active === true) this.#transcript.server(lines);
   }

@@ -39,7 +39,7 @@ test('calls are counted by their end, and another process does not choose the wo
     ['fail', 'other', 50],
   ]);
   assert.equal(
-    servedOf('test-service', 'digest').buckets.reduce((a, b) => a + b),
+    servedOf('test-service', 'digest').buckets.reduce((a, b) => a + b, 0),
     2,
   );
 });
