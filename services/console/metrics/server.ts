@@ -16,7 +16,8 @@ import { read, type Watched } from './readings.ts';
 /**
  * What a process counts and how its services are, at `GET /metrics` in the text format of Prometheus, for as long as the
  * process lives; `metrics` in the configuration says where, and is followed when it changes. Each process has its own, so
- * that it can be seen also while the bus is away. One that cannot be opened at a change is logged; mail is unaffected.
+ * that it can be seen also while the bus is away. One that cannot be opened at a change is logged, and tried again until it
+ * can; mail is unaffected.
  *
  * The numbers tell of domains and of how much mail there is: off the loopback interface a client needs the token.
  */
@@ -26,6 +27,7 @@ type Place = NonNullable<Config['metrics']>;
 /** A scrape asks all services: a client that asks again sooner gets the answer of that one. */
 const FRESH_MS = 1000;
 const PATIENCE_MS = 10_000;
+const AGAIN_MS = 2000;
 const OPTIONS = { maxHeaderSize: 8192, headersTimeout: PATIENCE_MS, requestTimeout: PATIENCE_MS };
 const MOST_CONNECTIONS = 32;
 
@@ -35,6 +37,8 @@ export class MetricsServer {
   readonly #log: Logger;
   #open: { place: Place; server: Server } | undefined;
   #changes: Promise<void> = Promise.resolve();
+  /** The last change could not be followed yet. */
+  #again: NodeJS.Timeout | undefined;
   #last: { at: number; text: Promise<string> } | undefined;
 
   private constructor(node: Watched, services: readonly ServiceName[], log: Logger) {
@@ -51,9 +55,7 @@ export class MetricsServer {
     collectDefaultMetrics({ register: metrics });
     gauge('info', 'The version that runs', ['version']).set({ version: VERSION }, 1);
     await opened.#apply(current.metrics);
-    node.settings.onChange((next) => {
-      opened.#changes = opened.#changes.then(() => opened.#follow(next.metrics));
-    });
+    node.settings.onChange(() => opened.#changed());
     return opened;
   }
 
@@ -62,10 +64,22 @@ export class MetricsServer {
     return this.#open && portOf(this.#open.server, this.#open.place.port);
   }
 
-  async #follow(place: Config['metrics']): Promise<void> {
-    await this.#apply(place).catch((error: unknown) =>
-      this.#log.error({ error: errorText(error) }, 'metrics not served'),
-    );
+  #changed(): void {
+    clearTimeout(this.#again);
+    this.#again = undefined;
+    this.#changes = this.#changes.then(() => this.#follow());
+  }
+
+  async #follow(): Promise<void> {
+    try {
+      await this.#apply(this.#node.settings.current.metrics);
+      this.#again = undefined;
+    } catch (error) {
+      if (this.#again === undefined) this.#log.error({ error: errorText(error) }, 'metrics not served');
+      this.#again = setTimeout(() => {
+        this.#changes = this.#changes.then(() => this.#follow());
+      }, AGAIN_MS).unref();
+    }
   }
 
   async #apply(place: Config['metrics']): Promise<void> {
