@@ -94,6 +94,16 @@ export type Previous<
   };
 };
 
+/** What a request is about is said of the very request, as it is when it was parsed. */
+type Audits<Operations> = {
+  [Op in keyof Operations]: Operations[Op] extends {
+    request: infer Request extends z.ZodType;
+    audited: (request: infer Audited) => string | undefined;
+  }
+    ? { audited: z.output<Request> extends Audited ? Operations[Op]['audited'] : never }
+    : unknown;
+};
+
 /** `previous`: only where the change from the version before is one that its processes would not understand. */
 export function defineContract<
   Name extends string,
@@ -103,7 +113,7 @@ export function defineContract<
 >(
   name: Name,
   version: number,
-  spec: { operations: Operations; events?: Events },
+  spec: { operations: Operations & Audits<Operations>; events?: Events },
   previous?: Previous<Operations, Events, Old>,
 ): Contract<Name, Operations, Events> {
   const contract = { name, version, operations: spec.operations, events: spec.events ?? ({} as Events) };

@@ -18,6 +18,8 @@ const CHANGE_ENTRY = ['not-found', 'exists', 'invalid', 'nek-mismatch', ...CHANG
 
 const ChangedEntry = z.object({ node: z.string(), entry: DirectoryEntry });
 
+const nameOf = (entry: EntryImport): string => `${entry.kind} ${entry.kind === 'alias' ? entry.address : entry.name}`;
+
 export const directoryOperations = {
   /**
    * The records of the directory as they are stored, for policy, which follows it, and for an export by an administrator
@@ -61,7 +63,8 @@ export const directoryOperations = {
     }),
     errors: CHANGE_ENTRY,
     timeout: 120_000,
-    audited: ({ entries }: { entries: readonly unknown[] }) => `${entries.length} entries`,
+    audited: ({ entries }: { entries: EntryImport[] }) =>
+      `${entries.length} entries: ${entries.map(nameOf).join(', ')}`,
   },
   /** To whom hashes of passwords are sealed on their way here (shared/dkim/secret-seal.ts). */
   'sealing-key-show': { request: z.object({}), reply: SealingKey, errors: ['nek-mismatch', ...CHANGE] },

@@ -25,7 +25,8 @@ export const tlsRecordOperations = {
     reply: TlsDnsRecordStatus,
     errors: CHANGE_IN_DNS,
     timeout: 90_000,
-    audited: ({ record, write }: { record: { name: string }; write: boolean }) => (write ? record.name : undefined),
+    audited: ({ record, write }: { record: TlsDnsRecord; write: boolean }) =>
+      write ? `${record.kind} of ${record.kind === 'tlsa' ? record.host : record.domain}` : undefined,
   },
   /** The names that we published something at. */
   'tls-record-list': {
