@@ -3,22 +3,23 @@ import type { JetStreamAccess } from '#cluster/bus/jetstream-access.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Calls } from '#services/topology.ts';
 import { type Announce, CALL_ERRORS, type Handlers, type Service } from '#shared/contract.ts';
-import { errorText, SealpostError } from '#shared/errors.ts';
+import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { WebServers } from '#shared/mta-sts/fetch.ts';
 import { Transcripts } from '#shared/transcript/transcripts.ts';
-import { type Present, type RouterContract, routerContract } from './contract.ts';
+import { type RouterContract, routerContract } from './contract.ts';
 import { Copies } from './copies/copies.ts';
 import { createDelivery, type DeliveryDeps } from './delivery/delivery.ts';
 import type { Delivery } from './delivery/job.ts';
 import { LostDestinations } from './delivery/tls-policy/lost.ts';
 import type { TlsResult } from './delivery/tls-policy/result.ts';
+import type { Directives } from './directives/directives.ts';
 import { directiveHandlers } from './directives/handlers.ts';
 import { type DirectiveBus, openDirectives } from './directives/open.ts';
 import { SuspendedMail } from './directives/suspended.ts';
 import { abortTransfer } from './intake/abort.ts';
 import { Intake, type IntakeDeps } from './intake/intake.ts';
-import { announcePresence } from './intake/presence.ts';
+import { announcePresence, presenceOf } from './intake/presence.ts';
 import { Maintenance } from './maintenance.ts';
 import { capturedPage, capturedPiece } from './operators/captured.ts';
 import { Control } from './operators/control.ts';
@@ -29,6 +30,7 @@ import { Pacer } from './pacing/pacer.ts';
 import type { DemandBus } from './pacing/shares.ts';
 import { placeOf } from './place.ts';
 import { Signing } from './queue/opening/signing.ts';
+import { knownAtStart } from './queue/parking/known-hop.ts';
 import { Queue } from './queue/queue.ts';
 import { Routing } from './queue/routing.ts';
 import { type OnSettled, Settlement } from './queue/settlement.ts';
@@ -120,7 +122,7 @@ export function createRouterService(
       const { reporting, tls } = running;
       const onTlsResult = (result: TlsResult) => reporting.tls.count(result);
       running.begin(makeDelivery({ ...delivering, connectionsTo, onTlsResult, memory: tls.memory, sts: tls.sts }));
-      silence = announcePresence(deps.announce, () => present(router(), settings));
+      silence = announcePresence(deps.announce, () => presenceOf(router(), settings));
     },
     /** Listeners are told to ask other routers, and finish the transfers that they have begun with this one. */
     async quiesce() {
@@ -147,7 +149,10 @@ export function createRouterService(
 async function assemble(deps: RouterDeps, pacer: Pacer) {
   const { settings, log, signer, router, jetStream, reports: tools } = deps;
   await using undo = new AsyncDisposableStack();
-  const opened = await openQueue(settings, log, deps.patienceMs);
+  let directives: Directives | undefined;
+  const isKnown = (): boolean => directives?.idle !== false;
+  const knownHop = knownAtStart(settings, isKnown);
+  const opened = await openQueue(settings, log, { knownHop, patienceMs: deps.patienceMs });
   const { store, slots, corrupt, recovery } = opened;
   undo.defer(opened.close);
   const index = undo.adopt(await SearchIndex.open({ store, log }), (made) => made.stop());
@@ -156,7 +161,8 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
   const tls = undo.adopt(await openTlsMemory(store, deps), (opened) => opened.stop());
   const onSettled: OnSettled = (slot, written) => copies.sender.settled(slot, written);
   const told = undo.adopt(await openDirectives(store, deps), (opened) => opened.stop());
-  const [routing, suspended] = [new Routing(settings, told.directives), new SuspendedMail(told.directives)];
+  directives = told.directives;
+  const [routing, suspended] = [new Routing(settings, directives), new SuspendedMail(directives)];
   const [signing, settlement] = [new Signing(signer, log), new Settlement(common)];
   const obstacle = (slot: Slot) => copies.obstacle(slot);
   const parts = { ...common, routing, pacer, signing, settlement, onSettled, suspended, obstacle };
@@ -184,6 +190,7 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
     ...{ copies, intake, views, control, slots, corrupt, recovery, signing, store, reports, reporting, tls, told },
     begin(delivery: Delivery): void {
       reader = new ReportReader({ ...common, reports }, pacer.begin(delivery));
+      if (!isKnown()) queue.forgetHops([]);
       queue.begin(reader);
       const found = recovery.finish((slot, due) => queue.schedule(slot, due, slot.state));
       void found.then((all) => all && copies.begin(queue, intake));
@@ -267,7 +274,7 @@ async function readPiece({ views }: Running, { queueId, offset }: { queueId: str
 async function statusOf(running: Running, settings: Settings, lostTls: LostDestinations) {
   const { slots, corrupt, signing, copies, store, recovery, told } = running;
   const damage = await store.damage();
-  const { queued: _, ...rest } = present(running, settings);
+  const { queued: _, ...rest } = presenceOf(running, settings);
   const [{ status }, { mail }] = [copies, corrupt];
   return {
     ...rest,
@@ -280,21 +287,5 @@ async function statusOf(running: Running, settings: Settings, lostTls: LostDesti
     ...(status === undefined ? {} : { copies: status }),
     ...(told.directives.list.length === 0 ? {} : { directives: told.directives.list }),
     ...(lostTls.list.length === 0 ? {} : { lostTls: lostTls.list }),
-  };
-}
-
-/** How much is in the queue, and whether more may come. */
-function present({ slots: { counts }, intake }: Running, settings: Settings): Present {
-  let refusing: string | undefined;
-  try {
-    refusing = intake.refusal()?.message;
-  } catch (error) {
-    // The free space cannot be determined.
-    refusing = errorText(error);
-  }
-  return {
-    node: settings.current.node.name,
-    queued: counts.active + counts.deferred + counts.hold,
-    ...(refusing === undefined ? {} : { refusing }),
   };
 }

@@ -2,7 +2,7 @@ import type { Settings } from '#cluster/config/settings.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import { MOST_COPIES } from '../contract.ts';
 import type { SearchIndex } from '../receipts/search-index.ts';
-import { dueAt, isFinal, loadedMessage, senderOf, soleHop } from '../store/message.ts';
+import { dueAt, isFinal, loadedMessage, senderOf } from '../store/message.ts';
 import { keys, MessageRecord, parseRecord, putJson, RecipientRecord } from '../store/records.ts';
 import type { Slot } from '../store/slots.ts';
 import { type Adopted, AdoptionBatch } from './adoption-batch.ts';
@@ -261,15 +261,13 @@ export class TakeOver {
     if (record !== undefined) batch.add(...this.#deps.index.addMessage(loadedMessage(id, record, recipients)));
     const due = Math.min(...recipients.filter((r) => !isFinal(r.status)).map((r) => dueAt(r.status)));
     const sender = record === undefined ? 0 : senderOf(record, recipients[0]?.recipient.address ?? '');
-    const hop = soleHop(recipients);
-    batch.messages.push({ id, due: Number.isFinite(due) ? due : 0, held: record?.held === true, sender, hop });
+    batch.messages.push({ id, due: Number.isFinite(due) ? due : 0, held: record?.held === true, sender });
   }
 
-  #enqueue({ id, due, held, sender, hop }: Adopted): void {
+  #enqueue({ id, due, held, sender }: Adopted): void {
     const { slots, queue, onAdopted } = this.#deps;
     const slot = slots.add(id, held ? 'hold' : 'deferred', undefined, sender);
     onAdopted(slot);
-    slots.setHop(slot, held ? '' : hop);
     if (!held) queue.schedule(slot, due, due > Date.now() ? 'deferred' : 'active');
   }
 }

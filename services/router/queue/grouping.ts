@@ -4,6 +4,7 @@ import type { EnvelopeRecipient } from '#shared/mail/envelope.ts';
 import type { JobRecipient, NextHop } from '../delivery/job.ts';
 import type { SuspendedMail } from '../directives/suspended.ts';
 import { dueAt, isJunk, type Message } from '../store/message.ts';
+import type { RecipientRecord } from '../store/records.ts';
 import type { Slot } from '../store/slots.ts';
 import { hopOfMessage } from './message-hop.ts';
 import type { Routed, Routing } from './routing.ts';
@@ -43,15 +44,7 @@ export function dueByHop(
   const soon = slot.forced ? Number.MAX_VALUE : Math.max(Date.now(), first) + TOGETHER_MS;
   for (const [index, r] of message.recipients.entries()) {
     if (r.busy || dueAt(r.status) > soon) continue;
-    const junk = isJunk(message, r.recipient);
-    const { hop: routed, address } = routing.target(r.recipient.address, {
-      ...senderOf(message, r.recipient),
-      junk: junk && r.junkToRefused !== true,
-    });
-    const target = routed && hopOfMessage(routed, message.record);
-    // What pretends to be a report may be junk as well.
-    const reports = !junk && routing.takesReports(r.recipient);
-    const hop = target !== undefined && reports ? readingHop(target) : target;
+    const { junk, address, target, hop } = wayOf(message, r, routing);
     const recipient = address === r.recipient.address ? r.recipient : { ...r.recipient, address };
     const report = r.recipient.journal?.form === 'report';
     const kept = suspended.of(message, [r.recipient, recipient], target);
@@ -62,6 +55,25 @@ export function dueByHop(
     else group.recipients.push({ index, recipient });
   }
   return [...groups.values()];
+}
+
+type Way = { junk: boolean; address: string; target: NextHop | undefined; hop: NextHop | undefined };
+
+/** Where the mail of a recipient goes now; `target`: if it is not a report that is read here. */
+export function wayOf(
+  message: Pick<Message, 'id' | 'record'>,
+  { recipient, junkToRefused }: RecipientRecord,
+  routing: Routing,
+): Way {
+  const junk = isJunk(message, recipient);
+  const { hop: routed, address } = routing.target(recipient.address, {
+    ...senderOf(message, recipient),
+    junk: junk && junkToRefused !== true,
+  });
+  const target = routed && hopOfMessage(routed, message.record);
+  // What pretends to be a report may be junk as well.
+  const reports = !junk && routing.takesReports(recipient);
+  return { junk, address, target, hop: target !== undefined && reports ? readingHop(target) : target };
 }
 
 /** Recipients with the same one are tried together. */
@@ -90,7 +102,10 @@ export function asksForSmtpUtf8({ record }: Message, reversePath = record.revers
 }
 
 /** Who sends a message to a recipient. */
-export function senderOf({ id, record }: Message, { reversePath, routeOf }: EnvelopeRecipient): Omit<Routed, 'junk'> {
+export function senderOf(
+  { id, record }: Pick<Message, 'id' | 'record'>,
+  { reversePath, routeOf }: EnvelopeRecipient,
+): Omit<Routed, 'junk'> {
   return { id, reversePath: reversePath ?? record.reversePath, user: record.origin.user, routeOf, via: record.via };
 }
 

@@ -6,7 +6,7 @@ import type { Delivery, NextHop, Pause } from '../delivery/job.ts';
 import { isSuspended, type SuspendedMail } from '../directives/suspended.ts';
 import type { Pacer } from '../pacing/pacer.ts';
 import { loadMessage } from '../store/load.ts';
-import { isFinal, isFinished, type Message, senderOf, soleHop } from '../store/message.ts';
+import { isFinal, isFinished, type Message, senderOf } from '../store/message.ts';
 import type { CopyPlace } from '../store/records.ts';
 import type { Slot, SlotState, Slots } from '../store/slots.ts';
 import { Alarm } from './alarm.ts';
@@ -14,6 +14,7 @@ import { Attempt, type AttemptDeps, type AttemptOf, type AttemptQueue } from './
 import { Congestion, congestionKey, UNREACHED } from './congestion.ts';
 import { dueByHop, type Group } from './grouping.ts';
 import { deadlineOf, deadlineOfId, mustSettle } from './parking/deadlines.ts';
+import { knownHop } from './parking/known-hop.ts';
 import { Parking } from './parking/parking.ts';
 import type { Routing } from './routing.ts';
 import type { RetryLimits } from './schedule.ts';
@@ -262,6 +263,7 @@ export class Queue implements AttemptQueue {
     if (obstacle !== undefined) this.#blocked.add(slot);
     else this.#blocked.delete(slot);
     for (const recipient of message.recipients) recipient.parked = false;
+    const tried = new Set<string>();
     for (const group of groups) {
       const { hop, junk, report, recipients, suspended } = group;
       if (suspended !== undefined) {
@@ -274,13 +276,15 @@ export class Queue implements AttemptQueue {
       } else if (hop !== undefined && this.#congestion.isFull(congestionKey(hop), this.#most(hop))) {
         this.#congestion.park(congestionKey(hop), slot);
         slot.forced = urgent;
+        tried.add(hop.key);
+        if (hop.limit !== undefined) this.#open(hop);
       } else {
+        if (hop !== undefined) tried.add(hop.key);
         for (let i = 0; i < recipients.length; i += most)
           this.#start(slot, message, { hop, junk, report, recipients: recipients.slice(i, i + most) }, urgent);
       }
     }
-    const isTried = message.busy > 0 || (slot.parked !== undefined && !isSuspended(slot.parked));
-    this.#parking.wasRead(slot, new Set(groups.map(({ hop }) => hop?.key)), isTried);
+    this.#parking.wasRead(slot, new Set(groups.map(({ hop }) => hop?.key)), tried);
     this.#settle(slot, message);
   }
 
@@ -369,7 +373,8 @@ export class Queue implements AttemptQueue {
       if (this.#delivery !== undefined) this.#alarm.set(now + wait, now);
     }
     if (message.busy > 0) return;
-    if (slot.hop >= 0) slots.setHop(slot, slot.parked === undefined ? soleHop(message.recipients) : '');
+    if (slot.hop >= 0)
+      slots.setHop(slot, slot.parked === undefined ? knownHop(message, Date.now() + wait, this.#deps) : '');
     this.#unload(slot);
   }
 

@@ -60,7 +60,7 @@ export function removalOf({ id, record, recipients }: Message, copied: boolean):
 }
 
 /** Whether the message goes to a recipient as junk. */
-export function isJunk({ record }: Message, { neverJunk }: EnvelopeRecipient): boolean {
+export function isJunk({ record }: Pick<Message, 'record'>, { neverJunk }: EnvelopeRecipient): boolean {
   return record.junk && neverJunk !== true;
 }
 

@@ -6,6 +6,7 @@ import type { Logger } from '#shared/log.ts';
 import { Bodies } from './bodies.ts';
 import { Corrupt } from './corrupt.ts';
 import { QUEUE_IDS } from './damage.ts';
+import type { KnownHop } from './reading.ts';
 import { Recovery } from './recovery.ts';
 import { Slots } from './slots.ts';
 import { Space } from './space.ts';
@@ -24,13 +25,17 @@ export const STORE_OPTIONS: StoreOptions = {
 };
 
 /** Open the store and read the queue, or begin to: `recovery` tells. */
-export async function openQueue(settings: Settings, log: Logger, patienceMs?: number) {
+export async function openQueue(
+  settings: Settings,
+  log: Logger,
+  { knownHop = () => '', patienceMs }: { knownHop?: KnownHop; patienceMs?: number | undefined } = {},
+) {
   const folder = resolvePath(settings.current.node.data);
   const store = await Store.open(join(folder, 'queue'), log, STORE_OPTIONS);
   try {
     const slots = new Slots();
     const corrupt = new Corrupt(store, slots, log);
-    const recovery = new Recovery({ store, slots, corrupt, log });
+    const recovery = new Recovery({ store, slots, corrupt, knownHop, log });
     await recovery.begin(patienceMs);
     const space = new Space(folder, () => settings.current.queue.reserve);
     const close = async (): Promise<void> => {

@@ -1,7 +1,7 @@
 import type { Snapshot } from '#cluster/snapshot.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { dueAt, isFinal, senderOf, soleHop } from './message.ts';
+import { dueAt, isFinal, type Message, senderOf } from './message.ts';
 import type { CopyPlace, MessageRecord, RecipientRecord } from './records.ts';
 import { queueIdOf, rangeOf } from './records.ts';
 import { unseal } from './seal.ts';
@@ -19,7 +19,7 @@ export type Read = {
   held: boolean;
   /** Whose mail it is (message.ts). */
   sender: number;
-  /** The key of the next hop that put off all that is left of it; '' where that is not one (message.ts). */
+  /** The key of the next hop that it may wait for unread; '': there is none. */
   hop: string;
   /** What is wrong with its records. */
   problem: string | undefined;
@@ -28,11 +28,24 @@ export type Read = {
   place: CopyPlace | undefined;
 };
 
+/**
+ * The key of the next hop that a message with these recipients waits for, and may wait for unread when it is due (ms since 1970);
+ * '': it has to be read then.
+ */
+export type KnownHop = (
+  message: Pick<Message, 'id' | 'record'> & { recipients: readonly RecipientRecord[] },
+  due: number,
+) => string;
+
 /** Which ids are read: those after one, up to another. */
 export type Between = { after: string; until: string };
 
 /** Every message of which there is a record, a page at a time. */
-export async function* readMessages(snapshot: Snapshot, log: Logger, between: Between): AsyncGenerator<Read[]> {
+export async function* readMessages(
+  snapshot: Snapshot,
+  between: Between,
+  { log, knownHop }: { log: Logger; knownHop: KnownHop },
+): AsyncGenerator<Read[]> {
   const from = (kind: string): Records => new Records(snapshot, kind, between, log);
   const [messages, recipients, places] = [from('message'), from('recipient'), from('place')];
   try {
@@ -41,7 +54,7 @@ export async function* readMessages(snapshot: Snapshot, log: Logger, between: Be
       for (const records of [messages, recipients, places]) if (records.isSpent) await records.turn();
       const id = [messages.id, recipients.id, places.id].reduce(least);
       if (id === undefined) break;
-      const sum = new Sum(id, messages.take(id));
+      const sum = new Sum(id, messages.take(id), knownHop);
       while (recipients.id === id) {
         sum.add(recipients.take(id));
         if (recipients.isSpent) await recipients.turn();
@@ -71,13 +84,16 @@ class Sum {
   #count = 0;
   #due = Number.POSITIVE_INFINITY;
   #damaged: string | undefined;
-  /** As `soleHop` of all recipients. */
+  /** As `knownHop` of all recipients. */
   #hop: string | undefined;
   /** The address of its first recipient. */
   #first = '';
 
-  constructor(id: string, record: Entry | undefined) {
+  readonly #knownHop: KnownHop;
+
+  constructor(id: string, record: Entry | undefined, knownHop: KnownHop) {
     this.#id = id;
+    this.#knownHop = knownHop;
     this.#record = record && readRecord<MessageRecord>(record);
   }
 
@@ -90,9 +106,16 @@ class Sum {
       this.#first ||= read.recipient.address;
       if (isFinal(read.status)) return;
       this.#due = Math.min(this.#due, dueAt(read.status));
-      const hop = soleHop([read]);
+      const hop = this.#hopOf(read);
       this.#hop = this.#hop === undefined || this.#hop === hop ? hop : '';
     }
+  }
+
+  #hopOf(recipient: RecipientRecord): string {
+    const record = this.#record;
+    if (typeof record !== 'object') return '';
+    const due = Math.max(dueAt(recipient.status), Date.now());
+    return this.#knownHop({ id: this.#id, record, recipients: [recipient] }, due);
   }
 
   read(place: CopyPlace | undefined): Read {

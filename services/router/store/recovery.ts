@@ -5,7 +5,7 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Corrupt } from './corrupt.ts';
 import { reportDamage } from './damage.ts';
-import { type Between, type Read, readMessages } from './reading.ts';
+import { type Between, type KnownHop, type Read, readMessages } from './reading.ts';
 import { keys, queueIdOf, rangeOf } from './records.ts';
 import type { Slot, Slots } from './slots.ts';
 
@@ -31,7 +31,7 @@ const BATCH = 1000;
 const PATIENCE_MS = 1000;
 const AGAIN_MS = 1000;
 
-export type RecoveryDeps = { store: Store; slots: Slots; corrupt: Corrupt; log: Logger };
+export type RecoveryDeps = { store: Store; slots: Slots; corrupt: Corrupt; knownHop: KnownHop; log: Logger };
 
 /** A slot is to be looked at; `due`: ms since 1970. */
 export type OnFound = (slot: Slot, due: number) => void;
@@ -107,7 +107,7 @@ export class Recovery {
     const { store, slots, corrupt, log } = this.#deps;
     const places: string[] = [];
     try {
-      for await (const page of readMessages(snapshot, log, this.#between)) {
+      for await (const page of readMessages(snapshot, this.#between, this.#deps)) {
         if (this.#stopped) return;
         for (const read of page) this.#take(read, places);
         this.#between = { ...this.#between, after: page.at(-1)?.id ?? this.#between.after };

@@ -11,9 +11,13 @@ import { isFinal, type Message } from '../../store/message.ts';
 
 type Times = Pick<Config['queue'], 'expire' | 'delay-notice'>;
 
-/** The next such time of a message of which no more is known than its queue id, which is as old as the message. */
+/**
+ * The next such time of a message of which no more is known than its queue id, which is as old as the message: now, where it
+ * may have expired.
+ */
 export function deadlineOfId(id: string, now: number, { expire, 'delay-notice': delayNotice }: Times): number {
   const arrived = timeOfQueueId(id);
+  if (now >= arrived + expire) return now;
   return firstAfter(now, [delayNotice > 0 ? arrived + delayNotice : now, arrived + expire]);
 }
 

@@ -129,12 +129,12 @@ export class Parking {
     return true;
   }
 
-  /** A message was read: the keys of the next hops that it is due for, and whether it is tried at one of them. */
-  wasRead(slot: Slot, keys: ReadonlySet<string | undefined>, tried: boolean): void {
+  /** A message was read: the keys of the next hops that it is due for, and of those at which it is tried. */
+  wasRead(slot: Slot, keys: ReadonlySet<string | undefined>, tried: ReadonlySet<string>): void {
     const place = this.#probes.get(slot);
     if (place === undefined) return;
     if (!keys.has(place.key)) this.#scatter(place);
-    else if (!tried) this.#next(place, performance.now());
+    else if (!tried.has(place.key)) this.#next(place, performance.now());
   }
 
   /** An attempt at a next hop has a connection, or waits for its turn at a rate: what else waits can do so as well. Whether some does. */
@@ -171,7 +171,7 @@ export class Parking {
     for (let n = 0; n < MOST; n++) {
       const slot = this.#again.shift();
       if (slot === undefined) break;
-      if (slot.hop >= 0 && this.#isWaiting(slot)) this.#deps.call(slot);
+      if (slot.hop < 0 && this.#isWaiting(slot)) this.#call(slot);
     }
     const again = this.#again.length > 0 ? now + READ_AGAIN_MS : Number.POSITIVE_INFINITY;
     return Math.min(this.#schedule.first, again);
@@ -180,7 +180,7 @@ export class Parking {
   /** Routes have changed: what is known of next hops without reading a message is not so any more. */
   forget(): void {
     for (const place of [...this.#places.values()]) this.#scatter(place);
-    for (const slot of this.#deps.slots.all()) this.#deps.slots.setHop(slot, '');
+    for (const slot of this.#deps.slots.all()) if (slot.hop > 0) this.#deps.slots.setHop(slot, '');
   }
 
   #isShut(key: string, slot: Slot, now: number): boolean {
@@ -250,42 +250,42 @@ export class Parking {
       return;
     }
     this.#probe(place, slot, now);
-    this.#deps.call(slot);
+    this.#call(slot);
   }
 
   #release(place: Place, count: number): void {
-    const { isBusy, call } = this.#deps;
-    for (let n = 0; n < count && !isBusy(place.key); n++) {
+    for (let n = 0; n < count && !this.#deps.isBusy(place.key); n++) {
       const slot = this.#take(place);
       if (slot === undefined) {
         this.#end(place);
         return;
       }
-      call(slot);
+      this.#call(slot);
     }
     this.#schedule.set(place, performance.now() + LOOK_MS);
   }
 
-  /** The next one that waits, which does not wait any more then. */
   #take(place: Place): Slot | undefined {
-    for (let slot = place.parked.shift(); slot !== undefined; slot = place.parked.shift()) {
-      if (slot.hop !== -place.number || !this.#isWaiting(slot)) continue;
-      this.#deps.slots.setHop(slot, '');
-      return slot;
-    }
+    for (let slot = place.parked.shift(); slot !== undefined; slot = place.parked.shift())
+      if (slot.hop === -place.number && this.#isWaiting(slot)) return slot;
     for (const slot of place.shared) {
       place.shared.delete(slot);
-      if (slot.hop >= 0 || !this.#isWaiting(slot)) continue;
-      this.#deps.slots.setHop(slot, '');
-      return slot;
+      if (slot.hop < 0 && this.#isWaiting(slot)) return slot;
     }
     return undefined;
+  }
+
+  /** It does not wait any more. */
+  #call(slot: Slot): void {
+    this.#deps.slots.setHop(slot, '');
+    this.#deps.call(slot);
   }
 
   #isWaiting(slot: Slot): boolean {
     return this.#deps.slots.has(slot) && slot.state !== 'hold';
   }
 
+  /** All of them are read again: until their turn comes they count as parked, so that none is read twice. */
   #scatter(place: Place): void {
     for (let slot = this.#take(place); slot !== undefined; slot = this.#take(place)) this.#again.push(slot);
     this.#end(place);

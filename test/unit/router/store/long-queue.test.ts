@@ -74,7 +74,13 @@ test('a store that fails while it is read is read on, and what came since is not
     },
   });
   const slots = new Slots();
-  const recovery = new Recovery({ store: failing, slots, corrupt: new Corrupt(store, slots, log), log });
+  const recovery = new Recovery({
+    store: failing,
+    slots,
+    corrupt: new Corrupt(store, slots, log),
+    knownHop: () => '',
+    log,
+  });
   await recovery.begin(0);
   assert.equal(recovery.done, false);
   const committed = '~NEW';

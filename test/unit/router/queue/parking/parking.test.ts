@@ -157,7 +157,7 @@ test('when the first message goes elsewhere, the others are read', (t) => {
   assert.ok(first !== undefined);
   due(first);
   for (const slot of others) due(slot);
-  parking.wasRead(first, new Set([OTHER]), true);
+  parking.wasRead(first, new Set([OTHER]), new Set([OTHER]));
   clocks.tick(1);
   assert.deepEqual(look(), ['b', 'c']);
   assert.equal(parking.size, 0);
@@ -169,7 +169,7 @@ test('where the first message is kept back, the next one goes first immediately'
   assert.ok(first !== undefined);
   due(first);
   for (const slot of others) due(slot);
-  parking.wasRead(first, new Set([HOP]), false);
+  parking.wasRead(first, new Set([HOP]), new Set());
   assert.deepEqual(called, ['b']);
 });
 
@@ -191,6 +191,24 @@ test('when routes change, all that is parked is read, and nothing is known of wh
   parking.forget();
   assert.deepEqual(look(), ['a', 'b']);
   assert.deepEqual([due(later), slots.hops.size], [false, 0]);
+});
+
+test('what is read again for new routes is read once, though it was read and put off meanwhile', (t) => {
+  const { add, due, fail, look, parking, slots } = setUp(t);
+  fail(HOP, 60_000);
+  const [read, waiting] = [add('a', HOP), add('b', HOP)];
+  for (const slot of [read, waiting]) due(slot);
+  parking.forget();
+  slots.setHop(read, OTHER);
+  assert.deepEqual(look(), ['b']);
+});
+
+test('a first message that is tried elsewhere alone does not keep the others waiting', (t) => {
+  const { add, due, parking, called } = setUp(t);
+  const [first, next] = [add('a', HOP), add('b', HOP)];
+  for (const slot of [first, next]) due(slot);
+  parking.wasRead(first, new Set([HOP, OTHER]), new Set([OTHER]));
+  assert.deepEqual(called, ['b']);
 });
 
 test('a message for two next hops goes when either is back, once', (t) => {

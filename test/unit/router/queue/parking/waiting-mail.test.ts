@@ -133,6 +133,55 @@ test('the sender of mail that waits for its next hop hears that it is late, once
   assert.equal(peers.triedAt('mx:dead.example'), 1);
 });
 
+test('mail whose last attempt comes at the end of its life expires then, though its next hop backs off', async () => {
+  await using folder = await tempDir();
+  const lasting = { first: HOUR_MS, max: HOUR_MS, delayNotice: 0, expire: 1000 };
+  await using site = await start(folder.path, HOUR_MS, { times: lasting });
+  const { router, peers } = site;
+  peers.alive.add('mx:sender.example');
+  await send(router, ['bob@dead.example'], 3);
+  await deferred(router, 3);
+  await waitFor(() => peers.arrived.length === 3, { timeout: 5000, what: 'the notices of the failure' });
+});
+
+test('mail that expired while its router was away is returned after the start', async () => {
+  await using folder = await tempDir();
+  {
+    await using site = await start(folder.path, HOUR_MS);
+    await send(site.router, ['bob@dead.example'], 5);
+    await deferred(site.router, 5);
+  }
+  await using site = await start(folder.path, HOUR_MS, { times: { ...times, delayNotice: 0, expire: 1 } });
+  site.peers.alive.add('mx:sender.example');
+  await waitFor(() => site.peers.arrived.length === 5, { timeout: 5000, what: 'the notices of the failure' });
+});
+
+test('the sender hears that mail is late when the time for that came before the next attempt', async () => {
+  await using folder = await tempDir();
+  const lasting = { first: 1000, max: 1000, delayNotice: 300 };
+  const senders = ['alice@sender.example', 'carol@sender.example'];
+  await using site = await start(folder.path, HOUR_MS, { times: lasting });
+  const { router, peers } = site;
+  peers.alive.add('mx:sender.example');
+  for (const reversePath of senders) await router.send({ envelope: envelope(['bob@dead.example'], { reversePath }) });
+  await deferred(router, 2);
+  await waitFor(() => peers.arrived.length === 2, { timeout: 5000, what: 'the notices of the delay' });
+});
+
+test('where routes have changed before a start, mail does not wait for the next hop that it had', async () => {
+  await using folder = await tempDir();
+  const smartHost = { to: '*', via: 'smtp://dead.example' };
+  {
+    await using site = await start(folder.path, HOUR_MS, { config: { routes: [smartHost] } });
+    for (const to of ['a@some.example', 'b@important.example']) await send(site.router, [to], 2);
+    await deferred(site.router, 4);
+  }
+  const routes = [smartHost, { to: 'important.example', via: 'smtp://alive.example' }];
+  await using site = await start(folder.path, HOUR_MS, { config: { routes } });
+  site.peers.alive.add('smtp://alive.example');
+  await waitFor(() => site.peers.arrived.length === 2, { timeout: 5000, what: 'the mail that has another way now' });
+});
+
 test('operators see until when mail waits for its next hop, and what was said of that last', async () => {
   await using folder = await tempDir();
   await using site = await start(folder.path, 300);
