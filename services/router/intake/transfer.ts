@@ -168,7 +168,8 @@ function withoutSuccess(recipient: EnvelopeRecipient): EnvelopeRecipient {
 export function leftovers({ queueId, written, envelope }: IntakeTransfer): StoreOperation[] {
   const all = [
     ...written.map((_, n) => keys.body(queueId, n)),
-    ...[keys.transfer(queueId), keys.message(queueId), keys.place(queueId), keys.reportNote(queueId)],
+    ...[keys.transfer(queueId), keys.message(queueId), keys.place(queueId)],
+    ...[keys.reportNote(queueId), keys.unindexed(queueId)],
     ...envelope.recipients.map((_, n) => keys.recipient(queueId, n)),
   ];
   return all.map((key) => ({ type: 'del', key }));

@@ -4,9 +4,11 @@ import { Level } from 'level';
 import { Store, type StoreOperation } from '#cluster/store.ts';
 import { CHUNK_BYTES } from '#services/router/contract.ts';
 import { Intake } from '#services/router/intake/intake.ts';
+import type { SearchIndex } from '#services/router/receipts/search-index.ts';
 import { Rules } from '#services/router/rules/rules.ts';
 import { Bodies } from '#services/router/store/bodies.ts';
 import type { Message } from '#services/router/store/message.ts';
+import { keys, putBytes } from '#services/router/store/records.ts';
 import { Space } from '#services/router/store/space.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
@@ -23,7 +25,7 @@ import {
   settingsFor,
 } from '#test/unit/router/fixture.ts';
 
-type Bench = { intake: Intake; store: Store; messages: Message[]; free: (bytes: number) => void };
+type Bench = { intake: Intake; store: Store; index: SearchIndex; messages: Message[]; free: (bytes: number) => void };
 
 async function withIntake(work: (bench: Bench) => Promise<void>): Promise<void> {
   await using folder = await tempDir();
@@ -45,6 +47,7 @@ async function withIntake(work: (bench: Bench) => Promise<void>): Promise<void> 
   await work({
     intake,
     store,
+    index,
     messages,
     free: (bytes) => {
       free = bytes;
@@ -249,4 +252,16 @@ test('a router that stops takes no new mail', () =>
   withIntake(async ({ intake }) => {
     intake.drain();
     assert.equal(await codeOf(() => open(intake)), 'not-accepting');
+  }));
+
+test('a message that came late and was aborted leaves no mark for the index', () =>
+  withIntake(async ({ intake, store, index, messages }) => {
+    mock.method(index, 'addMessage', ({ id }: Pick<Message, 'id'>) => [putBytes(keys.unindexed(id), Buffer.alloc(0))]);
+    const { id } = open(intake);
+    const done = intake.commit({ transfer: id, sequence: 0, ...FIELDS }, MESSAGE);
+    assert.equal(intake.abort(id), true);
+    assert.equal(await codeOf(done), 'unknown-transfer');
+    // What was handed to the store before this is on disk when this is.
+    await store.write([]);
+    assert.deepEqual([await keysOf(store), messages], [[], []]);
   }));
