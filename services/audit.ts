@@ -16,12 +16,21 @@ const PATIENCE_MS = 2000;
 /** For how long nothing waits for a store that did not take an entry: a change of much mail is made in thousands of parts. */
 const TROUBLE_MS = 60_000;
 
-export function auditor(bus: Bus, node: string, log: Logger): AuditChange {
+/** `keeperOf`: the node that is to keep the entry of an operation, where it matters; without it, or its answer, any. */
+export function auditor(
+  bus: Bus,
+  node: string,
+  log: Logger,
+  keeperOf: (operation: string) => string | undefined = () => undefined,
+): AuditChange {
   const store = calls(bus, 'router', 'credential-store');
   let troubleUntil = 0;
   const append = async (entry: AuditEntry): Promise<void> => {
+    const keeper = keeperOf(entry.operation);
     try {
-      await store['audit-append'](entry, { timeout: PATIENCE_MS });
+      const any = (): Promise<unknown> => store['audit-append'](entry, { timeout: PATIENCE_MS });
+      if (keeper === undefined) await any();
+      else await store['audit-append'](entry, { timeout: PATIENCE_MS, node: keeper }).catch(any);
       troubleUntil = 0;
     } catch (error) {
       troubleUntil = performance.now() + TROUBLE_MS;

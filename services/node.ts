@@ -7,6 +7,7 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
 import { watchConfig } from '#cluster/config/watch.ts';
 import { Drain, type DrainDeps } from '#cluster/members/drain.ts';
+import type { Member } from '#cluster/members/member-contract.ts';
 import { Membership, type MembershipDeps } from '#cluster/members/membership.ts';
 import { VERSION } from '#cluster/version.ts';
 import { routerContract } from '#services/router/contract.ts';
@@ -146,10 +147,18 @@ function queueOf(bus: Bus, node: string): DrainDeps['queue'] {
 
 function join(deps: Omit<MembershipDeps, 'version' | 'contracts'>): Membership {
   const contracts = Object.fromEntries(Object.values(CONTRACTS).map(({ name, version }) => [name, version]));
-  const audit = auditor(deps.bus, deps.settings.current.node.name, deps.log);
+  const own = deps.settings.current.node.name;
+  // What a node that goes for good has on its disk nobody is told any more.
+  const staying = (operation: string): string | undefined =>
+    operation === 'member-drain' ? membership.members().find((one) => isKeeper(one, own))?.node : undefined;
+  const audit = auditor(deps.bus, own, deps.log, staying);
   const membership = new Membership({ ...deps, version: VERSION, contracts, audit });
   membership.start();
   return membership;
+}
+
+function isKeeper({ node, state, services }: Member, own: string): boolean {
+  return node !== own && state === 'up' && services.includes('credential-store');
 }
 
 function running(

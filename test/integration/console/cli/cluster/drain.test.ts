@@ -51,6 +51,10 @@ test('cluster drain: the queue goes to another node and the process ends with su
     queue: { active: number; deferred: number };
   };
   assert.equal(queue.active + queue.deferred, load.accepted.size);
+  // The nodes that stay know of it, while they say that one is away.
+  const audit = await sealpost(['audit', '--config', two.configFile], { cwd: two.folder });
+  assert.match(audit.stdout, / edge-1 +member member-drain +this process +done$/m);
+  assert.match(audit.stderr, /what node edge-1 alone has written down is not listed: .*not up/);
 });
 
 test('cluster drain: the last policy and signer of a cluster go with a warning', {
