@@ -15,9 +15,12 @@ export type Entry = { id: string; terms: readonly number[] };
 /** In place of the terms of a message that cannot be read: every search finds it, and says that it is damaged. */
 export const UNKNOWN = 0;
 
-const PLACES = 0x1_00_00;
 const POSTING_BYTES = 5;
 const HEAD_BYTES = 4;
+
+/** Of a block. */
+export const MOST_ENTRIES = 0x1_00_00;
+const PLACES = MOST_ENTRIES;
 
 /** FNV-1a, folded to 24 bits. */
 export function hashOf(term: string): number {
@@ -26,7 +29,7 @@ export function hashOf(term: string): number {
   return (hash >>> 24) ^ (hash & 0xff_ff_ff);
 }
 
-/** At most as many entries as there are places, in the order of their ids. */
+/** At most `MOST_ENTRIES`, in the order of their ids. */
 export function encodeBlock(entries: readonly Entry[]): Buffer {
   const postings = new Float64Array(entries.reduce((sum, { terms }) => sum + terms.length, 0));
   let count = 0;

@@ -73,18 +73,16 @@ export class IndexBlocks {
     let below = this.#end;
     for (const block of this.#blocks.toReversed()) {
       if (block.below < below) parts.push({ from: block.below, below, block: undefined });
-      below = block.below < below ? block.below : below;
-      // Where LevelDB could not read all of them once, others are there for the same ids.
-      if (block.from >= below) continue;
-      parts.push({ from: block.from, below, block });
+      parts.push({ ...block, block });
       below = block.from;
     }
     return [...parts, { from: '', below, block: undefined }];
   }
 
-  /** The blocks of late messages with ids in a range. */
+  /** The blocks that have some of the ids in a range beside those of the parts, in the order of their ends. */
   late({ from, below }: IdRange): Block[] {
-    return this.#late.filter((block) => block.from < below && block.below > from);
+    const late = this.#late.filter((block) => block.from < below && block.below > from);
+    return late.sort((a, b) => (a.below < b.below ? -1 : 1));
   }
 
   /** The ids in a block that have one of the terms of each list; undefined: it cannot be read, or is gone. */
@@ -118,7 +116,8 @@ export class IndexBlocks {
   #add(key: string): void {
     const [, below = HIGHEST, from = '', late] = key.split('!');
     const block = { key, from, below };
-    if (late !== undefined) this.#late.push(block);
+    // Where LevelDB could not read all of them once, there are two for the same ids: either may have what the other has not.
+    if (late !== undefined || from < this.#end) this.#late.push(block);
     else {
       this.#blocks.push(block);
       this.#end = below;

@@ -6,7 +6,7 @@ import type { Logger } from '#shared/log.ts';
 import type { Message } from '../store/message.ts';
 import { keys, putBytes } from '../store/records.ts';
 import { after, allIds, allIdsUp, HIGHEST, type IdRange, type Ids, isIn, lastId, newestFirst, overlap } from './ids.ts';
-import { type Entry, hashOf, UNKNOWN } from './index-block.ts';
+import { type Entry, hashOf, MOST_ENTRIES, UNKNOWN } from './index-block.ts';
 import { type Block, IndexBlocks } from './index-blocks.ts';
 import type { Condition } from './query.ts';
 import { searchableOf } from './receipt.ts';
@@ -104,15 +104,17 @@ export class SearchIndex {
     const wanted = conditions.map((terms) => [UNKNOWN, ...terms.map(hashOf)]);
     const found = [...this.#recent.find(wanted), ...this.#late.find(wanted)];
     const parts = this.#parts();
+    const late = this.#blocks.late(range);
     const unread: IdRange[] = [];
-    for (const block of this.#blocks.late(range)) {
-      const ids = await this.#blocks.find(block, wanted);
-      if (ids === undefined) unread.push(block);
-      else found.push(...ids);
-    }
     for (const { block, ...all } of parts) {
       const part = overlap(all, range);
       if (isEmpty(part)) continue;
+      for (let other = late.at(-1); other !== undefined && other.below > part.from; other = late.at(-1)) {
+        late.pop();
+        const ids = await this.#blocks.find(other, wanted);
+        if (ids === undefined) unread.push(other);
+        else found.push(...ids);
+      }
       const isUnread = block === undefined || unread.some((other) => !isEmpty(overlap(part, other)));
       const ids = isUnread ? undefined : block === 'memory' ? [] : await this.#blocks.find(block, wanted);
       if (ids === undefined) yield* allIds(this.#store, part);
@@ -200,18 +202,14 @@ export class SearchIndex {
   /** The older half of what is recent, when that is enough for two blocks. */
   #oldest(): Entry[] {
     const known = this.#recent.all.filter(({ id }) => id < this.#known).sort(byId);
-    const terms = known.reduce((sum, entry) => sum + entry.terms.length, 0);
-    if (terms < 2 * BLOCK_TERMS) return [];
-    let [length, size] = [0, 0];
-    while (size < BLOCK_TERMS) size += known[length++]?.terms.length ?? 0;
-    return known.slice(0, length);
+    return forBlock(known, 2 * BLOCK_TERMS);
   }
 
   async #write(): Promise<void> {
     // What came last is about to be written: `unindexed!` is not deleted before it is there.
     await nextTurn();
     const recent = this.#oldest();
-    const late = this.#late.terms < BLOCK_TERMS ? [] : this.#late.all.toSorted(byId);
+    const late = forBlock(this.#late.all.toSorted(byId), BLOCK_TERMS);
     const operations = [
       ...(recent.length === 0 ? [] : IndexBlocks.operations(recent, this.#end, false)),
       ...(late.length === 0 ? [] : IndexBlocks.operations(late, late[0]?.id ?? '', true)),
@@ -255,6 +253,14 @@ class Entries {
     const meets = ({ terms }: Entry): boolean => wanted.every((hashes) => hashes.some((hash) => terms.includes(hash)));
     return this.all.filter(meets).map(({ id }) => id);
   }
+}
+
+/** The first of these, as many as make a block; none where all of them have less than `least` terms. */
+function forBlock(entries: readonly Entry[], least: number): Entry[] {
+  if (entries.reduce((sum, { terms }) => sum + terms.length, 0) < least) return [];
+  let [length, size] = [0, 0];
+  while (size < BLOCK_TERMS && length < MOST_ENTRIES) size += entries[length++]?.terms.length ?? 0;
+  return entries.slice(0, length);
 }
 
 function isEmpty({ from, below }: IdRange): boolean {

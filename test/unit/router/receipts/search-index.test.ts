@@ -157,6 +157,34 @@ test('ids that are older than the last block are found, after a crash too, until
     await site.assertAll();
   }));
 
+test('a page of the newest reads no block of late messages that are older', () =>
+  withSite(async (site) => {
+    await site.write(4 * IN_BLOCK + 1);
+    await site.blocks(3);
+    await site.write(IN_BLOCK + 1, START + HOUR / 2);
+    await site.blocks(4);
+    const get = mock.method(site.store, 'get');
+    for await (const { ids } of site.index.ids(conditionsOf({ to: 'peer.example' }), idRange(undefined, undefined)))
+      if (ids.length > 0) break;
+    assert.equal(get.mock.callCount(), 0);
+  }));
+
+test('very many late messages of few terms are found', () =>
+  withSite(async (site) => {
+    await site.write(2 * IN_BLOCK + 1);
+    await site.blocks(1);
+    const of = (id: string) => ({ reversePath: '', messageId: id, finished: START, recipients: [] });
+    const ids = Array.from({ length: 70_000 }, (_, n) => idAt(START + n));
+    const operations = ids.flatMap((id) => site.index.add(id, of(id)));
+    await site.store.write(operations);
+    await waitFor(async () => (await site.keys('unindexed')).length < 10_000, { what: 'blocks of them' });
+    for (const id of [ids[0], ids[3], ids[4463], ids[65_535], ids[65_536], ids.at(-1)] as string[]) {
+      const found = site.index.ids(conditionsOf({ messageId: id }), idRange(undefined, undefined));
+      const all = (await Array.fromAsync(found)).flatMap((some) => some.ids);
+      assert.ok(all.includes(id), id);
+    }
+  }));
+
 test('what comes while a block is written counts as late, and is found after a crash before or after that', () =>
   withSite(async (site) => {
     await site.write(2 * IN_BLOCK - 1);
@@ -273,6 +301,8 @@ test('a start that cannot read the index makes it anew', () =>
       yield* Store.prototype.keys.call(site.store, range);
     });
     await site.crash();
+    // Not late for the new index, and in no block of the old one.
+    await site.write(3, START + HOUR / 4);
     await site.assertAll();
     await site.index.read;
     await site.assertAll();
