@@ -259,6 +259,7 @@ export class Queue implements AttemptQueue {
     const urgent = slot.forced;
     slot.forced = false;
     slot.parked = undefined;
+    this.#deps.suspended.forget(slot);
     const obstacle = groups.length === 0 ? undefined : this.#deps.obstacle(slot);
     if (obstacle !== undefined) this.#blocked.add(slot);
     else this.#blocked.delete(slot);
@@ -348,13 +349,16 @@ export class Queue implements AttemptQueue {
     if (message.busy === 0 && isFinished(message)) {
       // Its records are deleted together with the last status, so only a repaired store has such a message.
       this.#deps.log.warn({ queueId: slot.id }, 'a finished message was still in the queue, it is removed');
+      const closed = this.#deps.settlement.close(message);
       this.remove(slot, message);
-      void this.#deps.settlement.close(message).catch((error: unknown) => {
-        this.#deps.log.info(
-          { queueId: slot.id, error: errorText(error) },
-          'a finished message could not be removed from the queue: it is removed after the next start',
-        );
-      });
+      void closed
+        .then((written) => this.#deps.onSettled(slot, written))
+        .catch((error: unknown) => {
+          this.#deps.log.info(
+            { queueId: slot.id, error: errorText(error) },
+            'a finished message could not be removed from the queue: it is removed after the next start',
+          );
+        });
       return;
     }
     if (slot.state === 'hold') {

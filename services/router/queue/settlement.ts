@@ -162,10 +162,11 @@ export class Settlement {
   }
 
   /** Delete a message whose recipients all had their final status when it was read, and write its receipt. */
-  async close(message: Message): Promise<void> {
-    message.gone = true;
-    const receipt = putJson(keys.receipt(message.id), receiptOf(message, Date.now()));
-    await this.#deps.store.persist([...this.#removal(message), receipt]);
+  async close(message: Message): Promise<Written> {
+    const nothingNew = { changes: [], plan: NO_NOTICES, original: undefined, hold: undefined };
+    const written = { ...this.#prepare(message, { ...nothingNew, now: Date.now() }), own: false };
+    await this.#write([written]);
+    return written;
   }
 
   async #commit(message: Message, batch: Batch): Promise<Written> {
@@ -226,8 +227,9 @@ export class Settlement {
     const delivered = changes.filter((c) => c.status.state === 'delivered');
     if (delivered.length === 0 || !isFinished(message)) return nothing(message);
     for (const { recipient, status } of delivered) recipient.status = status;
-    await this.#deps.store.persist([putJson(keys.receipt(message.id), receiptOf(message, now))]);
-    return nothing(message);
+    const operations = [putJson(keys.receipt(message.id), receiptOf(message, now))];
+    await this.#deps.store.persist(operations);
+    return { id: message.id, gone: true, operations, notices: [] };
   }
 
   #changes(attempt: AttemptOutcome, now: number): StatusChange[] {

@@ -57,6 +57,24 @@ describe('mail of a node that is cut off', { ...needs('nats-server'), timeout: 1
     assert.deepEqual(ledger.rows, []);
   });
 
+  test('the receipt of mail that was removed, and delivered all the same, says so on both', async () => {
+    await using site = await RouterSite.start();
+    await using a = await site.router('a1');
+    await using b = await site.router('b1');
+    await ready(a, b);
+    const id = await a.router.send({ envelope: envelope(['bob@peer.example']) });
+    const job = await a.router.delivery.next();
+    assert.equal((await job.job.open()).ok, true);
+    await a.router.service.handlers['message-remove']({ queueId: id, notify: false }, a.router.context());
+    await waitFor(async () => (await held(b)) === 0, { what: 'the copy to go' });
+    await job.end('delivered', OK);
+    for (const node of [a, b]) {
+      const { entry } = await node.router.show(id);
+      assert.equal(entry.recipients[0]?.status.state, 'delivered');
+      await a[Symbol.asyncDispose]();
+    }
+  });
+
   test('another takes it over, with what was delivered of it; the old node waits, and drops it when it is back', async () => {
     await using site = await RouterSite.start();
     await using a = await site.router('a2');

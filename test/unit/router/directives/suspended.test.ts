@@ -94,3 +94,20 @@ test('junk is suspended by the domain of its recipient and by that of the mailbo
     await (await router.delivery.next('the mail')).end('delivered', OK);
   }
 });
+
+test('mail that an operator sent another way is not tried early because its domain is not suspended any more', async () => {
+  await using folder = await tempDir();
+  const config = { routes: [{ to: '*', via: 'mx' }] };
+  await using router = await TestRouter.start(folder.path, { config });
+  const given = { kind: 'suspend', about: 'destination', name: 'mx:peer.example', ...BY } as const;
+  const { handlers } = router.service;
+  await handlers['directive-set']({ ...given, forMs: 3_600_000 }, router.context());
+  const queueId = await router.send({ envelope: envelope(['bob@peer.example']) });
+  await waitFor(async () => (await router.status()).deferred === 1, { what: 'it to wait' });
+  const change = { via: 'smtp://other.example', filter: { ids: [queueId] }, dryRun: false, ...BY };
+  await handlers['queue-change']({ ...change, operation: 'reroute' }, router.context());
+  await (await router.delivery.next('the mail on its new way')).end('deferred', LATER);
+  assert.equal((await router.status()).deferred, 1);
+  await handlers['directive-end'](given, router.context());
+  assert.deepEqual([(await router.status()).active, router.delivery.jobs], [0, []]);
+});

@@ -124,3 +124,23 @@ test('a message that is called while it is read is read once', async () => {
   await (await delivery.next('the message')).end('delivered', OK);
   assert.equal(reads.mock.calls.filter(({ arguments: [key] }) => key === keys.message(slot.id)).length, 1);
 });
+
+test('a finished message that a start finds is removed with the place of its copy, and the copy goes too', async () => {
+  await using folder = await tempDir();
+  await using all = await queueOver(folder.path, () => undefined);
+  const { store, slots, queue, news } = all;
+  const id = await write(store);
+  const outcome = { at: Date.now(), reply: OK };
+  const place = { store: 'STORE', node: 'edge-2', generation: 1 };
+  await store.write([
+    putJson(keys.recipient(id, 0), {
+      recipient: { address: 'bob@peer.example' },
+      status: { state: 'delivered', outcome },
+    }),
+    putJson(keys.place(id), place),
+  ]);
+  queue.schedule(slots.add(id, 'deferred', place), 0, 'active');
+  await waitFor(() => news.length > 0, { what: 'the copy to be told' });
+  assert.deepEqual(news, [false]);
+  assert.deepEqual(await Array.fromAsync(store.keys({ gte: '', lt: '~' })), [keys.receipt(id)]);
+});
