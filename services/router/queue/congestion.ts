@@ -79,9 +79,12 @@ export class Congestion {
     bottleneck.attempts--;
     if (bottleneck.attempts >= most) return [];
     const slots: Slot[] = [];
-    const count = bottleneck.attempts === 0 ? Number.POSITIVE_INFINITY : HANDED_BACK;
+    const isLast = bottleneck.attempts === 0;
+    const count = isLast ? Number.POSITIVE_INFINITY : HANDED_BACK;
+    // One that came too late would come too late again and again, if another one were called whose sender has its turn first.
+    const isAlone = bottleneck.again.length > 0 && !isLast;
     while (slots.length < count) {
-      const slot = bottleneck.again.shift() ?? bottleneck.waiting.shift();
+      const slot = bottleneck.again.shift() ?? (isAlone && slots.length > 0 ? undefined : bottleneck.waiting.shift());
       if (slot === undefined) break;
       bottleneck.members.delete(slot);
       // Some were removed, held, or called by another destination meanwhile.

@@ -33,3 +33,25 @@ test('mail that was tried before has no place before the mail of others', () => 
   }
   assert.deepEqual(park([...bulk, single]), ['b1', 'b2', 's', 'b3']);
 });
+
+test('one that came too late is called alone the next time, and the destination never runs dry', () => {
+  const slots = new Slots();
+  const congestion = new Congestion();
+  const [first, second, late, waiting] = ['1', '2', '3', '4'].map((id, n) => slots.add(id, 'active', undefined, n));
+  assert.ok(first && second && late && waiting);
+  for (const slot of [first, second]) congestion.attemptStarted(HOP, slot);
+  const ended = (): string[] =>
+    congestion.attemptEnded(HOP, 2).map((slot) => {
+      slot.parked = undefined;
+      return slot.id;
+    });
+  for (const slot of [late, waiting]) congestion.park(HOP, slot);
+  assert.deepEqual(ended(), ['3', '4']);
+  congestion.attemptStarted(HOP, waiting);
+  for (const slot of [late, first]) congestion.park(HOP, slot);
+  assert.deepEqual(ended(), ['3']);
+  congestion.attemptStarted(HOP, late);
+  assert.deepEqual(ended(), ['1']);
+  congestion.park(HOP, first);
+  assert.deepEqual(ended(), ['1'], 'all that wait, after the last attempt');
+});
