@@ -182,6 +182,29 @@ test('where routes have changed before a start, mail does not wait for the next 
   await waitFor(() => site.peers.arrived.length === 2, { timeout: 5000, what: 'the mail that has another way now' });
 });
 
+test('after a start, mail whose domain is redirected does not wait for the next hop that it had', async () => {
+  await using folder = await tempDir();
+  const config = { routes: [{ to: '*', via: 'smtp://dead.example' }] };
+  const slow = { first: 1000, max: 1000 };
+  {
+    await using site = await start(folder.path, HOUR_MS, { config, times: slow });
+    const { router } = site;
+    await send(router, ['a@some.example'], 8);
+    await send(router, ['b@important.example']);
+    await deferred(router, 9);
+    const redirect = {
+      kind: 'redirect',
+      about: 'domain',
+      name: 'important.example',
+      via: 'smtp://alive.example',
+    } as const;
+    await router.service.handlers['directive-set']({ ...redirect, by: 'root', forMs: HOUR_MS }, router.context());
+  }
+  await using site = await start(folder.path, HOUR_MS, { config, times: slow });
+  site.peers.alive.add('smtp://alive.example');
+  await waitFor(() => site.peers.arrived.length === 1, { timeout: 5000, what: 'the mail that is redirected' });
+});
+
 test('operators see until when mail waits for its next hop, and what was said of that last', async () => {
   await using folder = await tempDir();
   await using site = await start(folder.path, 300);
