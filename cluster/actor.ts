@@ -70,6 +70,8 @@ export function serve<C extends Contract>(
   const registrations = all.map(({ contract, operation, spec, handler }) => {
     const label = `${contract.name}.${operation}`;
     const counts = servedOf(contract.name, operation);
+    const served = { label, spec, handler };
+    const isAudited = audit !== undefined && spec.audited !== undefined;
     return bus.serve({ service: contract.name, version: contract.version, operation }, async (request) => {
       const begun = performance.now();
       const full = inbox.enter(request);
@@ -77,12 +79,10 @@ export function serve<C extends Contract>(
         return { ok: false, code: CALL_ERRORS.busy, message: `${contract.name} has ${full}`, elsewhere: true };
       }
       try {
-        return await handle(
-          { label, spec, handler: audited(contract, operation, handler, request, audit) },
-          request,
-          log,
-          rubbish,
-        );
+        const noting = isAudited
+          ? { ...served, handler: audited(contract, operation, handler, request, audit) }
+          : served;
+        return await handle(noting, request, log, rubbish);
       } finally {
         inbox.leave(request);
         counts.took(performance.now() - begun);

@@ -39,6 +39,7 @@ export class MetricsServer {
   #changes: Promise<void> = Promise.resolve();
   /** The last change could not be followed yet. */
   #again: NodeJS.Timeout | undefined;
+  #watched = false;
   #last: { at: number; text: Promise<string> } | undefined;
 
   private constructor(node: Watched, services: readonly ServiceName[], log: Logger) {
@@ -52,7 +53,6 @@ export class MetricsServer {
     const opened = new MetricsServer(node, services, log);
     const { current } = node.settings;
     metrics.setDefaultLabels({ node: current.node.name });
-    collectDefaultMetrics({ register: metrics });
     gauge('info', 'The version that runs', ['version']).set({ version: VERSION }, 1);
     await opened.#apply(current.metrics);
     node.settings.onChange(() => opened.#changed());
@@ -91,6 +91,7 @@ export class MetricsServer {
     this.#open = undefined;
     if (now !== undefined) await close(now.server);
     if (place === undefined) return;
+    this.#watchProcess();
     const server = createServer(OPTIONS, (request, response) => void this.#answer(request, response));
     server.maxConnections = MOST_CONNECTIONS;
     server.setTimeout(PATIENCE_MS);
@@ -98,6 +99,13 @@ export class MetricsServer {
     server.on('error', (error) => this.#log.error({ error: errorText(error) }, 'metrics not served'));
     server.unref();
     this.#open = { place, server };
+  }
+
+  /** Processor, memory, event loop: their observers cost a little, so they begin with the first place to ask. */
+  #watchProcess(): void {
+    if (this.#watched) return;
+    this.#watched = true;
+    collectDefaultMetrics({ register: metrics });
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {

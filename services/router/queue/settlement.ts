@@ -297,6 +297,8 @@ export class Settlement {
 
   /** The notices of a plan, which the message remembers, and what writes them. */
   #notices(message: Message, { plan, original, now }: Batch): { notices: Message[]; operations: StoreOperation[] } {
+    // Most mail is delivered, and nobody wants to be told of it.
+    if (!anyNotice(plan)) return { notices: [], operations: [] };
     const made = noticeMessages(plan, { about: message, original, now }, this.#deps.settings.current);
     const operations: StoreOperation[] = [];
     for (const notice of made) {
