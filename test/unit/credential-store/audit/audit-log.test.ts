@@ -6,7 +6,7 @@ import { Store } from '#cluster/store.ts';
 import { AuditLog } from '#services/credential-store/audit/audit-log.ts';
 import type { AuditEntry } from '#shared/audit/entry.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { newQueueId } from '#shared/ids.ts';
+import { queueIdFloor } from '#shared/ids.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { tempDir } from '#test/kit/temp.ts';
 
@@ -36,9 +36,12 @@ async function tools() {
   return { folder, store, settings, lines, log };
 }
 
+let made = 0;
+
 /** The id is made of the time, as in the service that writes; ids of the past begin with it. */
 function entry(at: number, more: Partial<AuditEntry> = {}): AuditEntry {
-  const id = newQueueId(at);
+  // An id of the future would have all that this process makes afterwards come after it.
+  const id = queueIdFloor(at) + String(made++).padStart(7, '0');
   const what = { by: 'root on edge-1', node: 'edge-1', service: 'credential-store', operation: 'key-create' };
   return { id, at, ...what, about: 's1 of example.com', outcome: 'done', ...more };
 }
