@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { freePorts } from '#test/kit/free-port.ts';
+import { accepts, freePorts } from '#test/kit/free-port.ts';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
 import { Program } from '#test/kit/program.ts';
 import { Dialog } from '#test/kit/smtp/dialog.ts';
@@ -71,9 +73,13 @@ test(
     await waitFor(async () => (await mailboxes.mailOf('b')).length > MESSAGES / 10, { what: 'mail to flow' });
     await first.stop();
     undo.use(runPostfix(postfix));
+    await waitFor(() => accepts(smtp), { what: 'Postfix to be back' });
     await mailboxes.restart();
     await sent;
-    await node.drained();
+    await node.drained().catch(async (error: unknown) => {
+      const log = await readFile(join(postfix, 'log'), 'utf8');
+      throw new Error(`${await node.sealpost('queue', 'list')}\n${log.slice(-3000)}`, { cause: error });
+    });
     const log = node.programs.get('all')?.output ?? '';
     const lines = log.split('\n').filter((line) => line.includes('possible duplicate'));
     const subjects = (await mailboxes.mailOf('b')).map((mail) => /^Subject: (.*?)\r?$/m.exec(String(mail))?.[1] ?? '');

@@ -17,6 +17,8 @@ import {
 } from '#test/unit/router/delivery/fixtures.ts';
 import { rawPeer } from '#test/unit/router/delivery/smtp/raw-peer.ts';
 
+/** What is told slowly on a busy machine is told in this time all the same. */
+const PATIENT = { delivery: { timeout: { connect: '5s', command: '1s', data: '1s' } } };
 const QUICK = { delivery: { timeout: { connect: '200ms', command: '150ms', data: '150ms' } } };
 const WITHOUT_PIPELINING = ['8BITMIME', 'SMTPUTF8', 'DSN'];
 
@@ -431,7 +433,7 @@ for (const [name, bytes, closes] of ACCEPTED) {
       }
     });
     const { log, lines } = logLines();
-    await using delivery = testDelivery({ settings: testSettings(QUICK), log });
+    await using delivery = testDelivery({ settings: testSettings(PATIENT), log });
     const [results = []] = await delivery.run(smtpHop(peer.port), testJob({ recipients: ['b@x.test', 'c@x.test'] }));
     assert.deepEqual(brief(results), ['delivered 250 2.0.0', 'delivered 250 2.0.0']);
     assert.ok((results[0]?.outcome.reply.text.length ?? 0) <= 1001);
