@@ -264,7 +264,7 @@ export class Queue implements AttemptQueue {
     if (obstacle !== undefined) this.#blocked.add(slot);
     else this.#blocked.delete(slot);
     for (const recipient of message.recipients) recipient.parked = false;
-    const tried = new Set<string>();
+    const tried = this.#parking.isProbe(slot) ? new Set<string>() : undefined;
     for (const group of groups) {
       const { hop, junk, report, recipients, suspended } = group;
       if (suspended !== undefined) {
@@ -277,15 +277,15 @@ export class Queue implements AttemptQueue {
       } else if (hop !== undefined && this.#congestion.isFull(congestionKey(hop), this.#most(hop))) {
         this.#congestion.park(congestionKey(hop), slot);
         slot.forced = urgent;
-        tried.add(hop.key);
+        tried?.add(hop.key);
         if (hop.limit !== undefined) this.#open(hop);
       } else {
-        if (hop !== undefined) tried.add(hop.key);
+        if (hop !== undefined) tried?.add(hop.key);
         for (let i = 0; i < recipients.length; i += most)
           this.#start(slot, message, { hop, junk, report, recipients: recipients.slice(i, i + most) }, urgent);
       }
     }
-    this.#parking.wasRead(slot, new Set(groups.map(({ hop }) => hop?.key)), tried);
+    if (tried !== undefined) this.#parking.probeRead(slot, new Set(groups.map(({ hop }) => hop?.key)), tried);
     this.#settle(slot, message);
   }
 
@@ -366,7 +366,8 @@ export class Queue implements AttemptQueue {
       if (message.busy === 0) this.#unload(slot);
       return;
     }
-    let wait = waitOf(slot, message, this.#retry, deadlineOf(message, Date.now(), this.#times) - Date.now());
+    const untilDeadline = (): number => deadlineOf(message, Date.now(), this.#times) - Date.now();
+    let wait = waitOf(slot, message, this.#retry, untilDeadline);
     if (this.#blocked.has(slot)) wait = Math.max(wait, PARKED_MS);
     const isNext = slot.parked !== undefined && !isSuspended(slot.parked);
     slots.move(slot, message.busy > 0 || isNext || wait <= 0 ? 'active' : 'deferred');

@@ -15,7 +15,7 @@ const PACED_MS = 6 * 3_600_000;
  * ms until a recipient of the message is due; negative when one has been due for some time, Infinity when none waits.
  * `parkedMs`: for how long one waits whose next hop backs off, if nothing else wakes it.
  */
-export function waitOf(slot: Slot, message: Message, retry: RetryLimits, parkedMs: number): number {
+export function waitOf(slot: Slot, message: Message, retry: RetryLimits, parkedMs: () => number): number {
   const now = Date.now();
   const parked =
     slot.parked === undefined ? undefined : isPaced(slot.parked) || isSuspended(slot.parked) ? PACED_MS : PARKED_MS;
@@ -23,7 +23,7 @@ export function waitOf(slot: Slot, message: Message, retry: RetryLimits, parkedM
   for (const r of message.recipients) {
     if (r.busy) continue;
     if (r.parked === true) {
-      wait = Math.min(wait, parkedMs);
+      wait = Math.min(wait, parkedMs());
       continue;
     }
     const left = plausibleWait(slot, dueAt(r.status) - now, retry);

@@ -83,7 +83,7 @@ export class Parking {
     this.#deps = deps;
   }
 
-  /** Next hops for which mail waits, or of which one message goes first. */
+  /** Next hops that are not open. */
   get size(): number {
     return this.#places.size;
   }
@@ -129,8 +129,11 @@ export class Parking {
     return true;
   }
 
-  /** A message was read: the keys of the next hops that it is due for, and of those at which it is tried. */
-  wasRead(slot: Slot, keys: ReadonlySet<string | undefined>, tried: ReadonlySet<string>): void {
+  /** Whether it is on its way to find out whether a next hop is back. */
+  readonly isProbe = (slot: Slot): boolean => this.#probes.has(slot);
+
+  /** One was read: the keys of the next hops that it is due for, and of those at which it is tried. */
+  probeRead(slot: Slot, keys: ReadonlySet<string | undefined>, tried: ReadonlySet<string>): void {
     const place = this.#probes.get(slot);
     if (place === undefined) return;
     if (!keys.has(place.key)) this.#scatter(place);
@@ -242,15 +245,13 @@ export class Parking {
     }
   }
 
-  /** The next one goes first. */
   #next(place: Place, now: number): void {
     const slot = this.#take(place);
-    if (slot === undefined) {
-      this.#end(place);
-      return;
+    if (slot === undefined) this.#end(place);
+    else {
+      this.#probe(place, slot, now);
+      this.#call(slot);
     }
-    this.#probe(place, slot, now);
-    this.#call(slot);
   }
 
   #release(place: Place, count: number): void {
@@ -275,7 +276,6 @@ export class Parking {
     return undefined;
   }
 
-  /** It does not wait any more. */
   #call(slot: Slot): void {
     this.#deps.slots.setHop(slot, '');
     this.#deps.call(slot);

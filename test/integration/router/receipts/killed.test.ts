@@ -1,39 +1,22 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { Store } from '#cluster/store.ts';
 import { rangeOf } from '#services/router/store/records.ts';
 import { silentLogger } from '#shared/log.ts';
 import type { MessageSearch } from '#shared/mail/message-search.ts';
+import { runAndKill } from '#test/integration/router/store/run-and-kill.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { TestRouter } from '#test/unit/router/fixture.ts';
 
-const CHILD = fileURLToPath(new URL('../store/killed-router.ts', import.meta.url));
 /** Many: so it does not take thousands of messages until the index writes something. */
 const RECIPIENTS = 250;
 const LEAST_BLOCKS = 2;
 
 /** Run a router under load for some time, then kill it without warning. */
-async function runAndKill(folder: string, ms: number, accepted: Set<string>): Promise<void> {
-  const child = spawn(process.execPath, [CHILD, folder, String(RECIPIENTS)], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const exited = once(child, 'exit');
-  const lines = createInterface({ input: child.stdout });
-  const started = once(lines, 'line');
-  lines.on('line', (line) => {
-    const [event, id = ''] = line.split(' ');
+function killedRun(folder: string, ms: number, accepted: Set<string>): Promise<void> {
+  return runAndKill([folder, String(RECIPIENTS)], ms, (event, id) => {
     if (event === 'accepted') accepted.add(id);
   });
-  const closed = once(lines, 'close');
-  await started;
-  await delay(ms);
-  child.kill('SIGKILL');
-  const [, signal] = await exited;
-  await closed;
-  assert.equal(signal, 'SIGKILL', 'the router ended by itself');
 }
 
 async function find(router: TestRouter, search: MessageSearch): Promise<string[]> {
@@ -57,7 +40,7 @@ test('a router killed again and again finds all mail that it answered for', asyn
   await using folder = await tempDir();
   const accepted = new Set<string>();
   for (let round = 0; round < 4 || (await blocksIn(folder.path)) < LEAST_BLOCKS; round++)
-    await runAndKill(folder.path, 500 + Math.random() * 1000, accepted);
+    await killedRun(folder.path, 500 + Math.random() * 1000, accepted);
 
   await using router = await TestRouter.start(folder.path);
   for (const search of [{ to: 'peer.example' }, { to: 'user7@peer.example' }, { from: 'alice@sender.example' }]) {

@@ -1,39 +1,22 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { OK, readAll, TestRouter } from '#test/unit/router/fixture.ts';
+import { runAndKill } from './run-and-kill.ts';
 
-const CHILD = fileURLToPath(new URL('killed-router.ts', import.meta.url));
 const ROUNDS = 6;
 
 type Seen = { accepted: Set<string>; sent: Set<string>; finished: Set<string> };
 
 /** Run the router over the folder for some time, then kill it without warning. */
-async function runAndKill(folder: string, ms: number, seen: Seen): Promise<void> {
-  const child = spawn(process.execPath, [CHILD, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const exited = once(child, 'exit');
-  const lines = createInterface({ input: child.stdout });
-  const started = once(lines, 'line');
+async function killedRun(folder: string, ms: number, seen: Seen): Promise<void> {
   const resent: string[] = [];
   const finishedBefore = new Set(seen.finished);
-  lines.on('line', (line) => {
-    const [event = '', id = ''] = line.split(' ');
+  await runAndKill([folder], ms, (event, id) => {
     if (event === 'sent' && finishedBefore.has(id)) resent.push(id);
     if (event === 'accepted' || event === 'sent' || event === 'finished') seen[event].add(id);
   });
-  const closed = once(lines, 'close');
-  await started;
-  await delay(ms);
-  child.kill('SIGKILL');
-  const [, signal] = await exited;
-  await closed;
-  assert.equal(signal, 'SIGKILL', 'the router ended by itself');
   assert.deepEqual(resent, [], 'sent again although its delivery was on disk');
 }
 
@@ -43,7 +26,7 @@ test('a router killed again and again loses nothing it answered and forgets no d
   let rounds = 0;
   // A busy machine needs more of them for as much mail.
   for (; rounds < ROUNDS || seen.accepted.size <= 200; rounds++) {
-    await runAndKill(folder.path, 100 + Math.random() * 700, seen);
+    await killedRun(folder.path, 100 + Math.random() * 700, seen);
   }
 
   await using router = await TestRouter.start(folder.path);

@@ -157,7 +157,7 @@ test('when the first message goes elsewhere, the others are read', (t) => {
   assert.ok(first !== undefined);
   due(first);
   for (const slot of others) due(slot);
-  parking.wasRead(first, new Set([OTHER]), new Set([OTHER]));
+  parking.probeRead(first, new Set([OTHER]), new Set([OTHER]));
   clocks.tick(1);
   assert.deepEqual(look(), ['b', 'c']);
   assert.equal(parking.size, 0);
@@ -169,7 +169,7 @@ test('where the first message is kept back, the next one goes first immediately'
   assert.ok(first !== undefined);
   due(first);
   for (const slot of others) due(slot);
-  parking.wasRead(first, new Set([HOP]), new Set());
+  parking.probeRead(first, new Set([HOP]), new Set());
   assert.deepEqual(called, ['b']);
 });
 
@@ -207,7 +207,7 @@ test('a first message that is tried elsewhere alone does not keep the others wai
   const { add, due, parking, called } = setUp(t);
   const [first, next] = [add('a', HOP), add('b', HOP)];
   for (const slot of [first, next]) due(slot);
-  parking.wasRead(first, new Set([HOP, OTHER]), new Set([OTHER]));
+  parking.probeRead(first, new Set([HOP, OTHER]), new Set([OTHER]));
   assert.deepEqual(called, ['b']);
 });
 
