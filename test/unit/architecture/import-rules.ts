@@ -23,6 +23,15 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   jose: ['services/policy/authentication/'],
   '@peculiar/x509': ['cluster/certificate.ts'],
   'acme-client': ['services/credential-store/certificates/acme/'],
+  fastify: ['services/console/http/'],
+  '@fastify/cookie': ['services/console/http/'],
+  '@fastify/helmet': ['services/console/http/'],
+  '@fastify/rate-limit': ['services/console/http/'],
+  '@fastify/swagger': ['services/console/http/'],
+  'openid-client': ['services/console/http/'],
+  preact: ['services/console/page/'],
+  htm: ['services/console/page/'],
+  uplot: ['services/console/page/'],
 };
 
 /** The walls: files within one name each other by `./`, files across one by `#`. In test/ each folder has its own. */
