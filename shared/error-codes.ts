@@ -1,6 +1,6 @@
 /**
  * Every code that a `SealpostError` can have: what happened, and what the administrator does about it. The message of
- * the error names the object; this table explains the kind. `docs/errors.md` is made from it.
+ * the error names the object; this table explains the kind. `docs/reference/errors.md` is made from it.
  *
  * A code is part of the interface: scripts compare it, and nodes of the version before know it. Codes are not renamed.
  * The file is long because it is one table.

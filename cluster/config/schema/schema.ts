@@ -23,7 +23,7 @@ import { certificate, domain, duration, nameServer, nekSource, nodeName, secret,
 /**
  * The one schema of sealpost.yaml: type, default and explanation of every option. Keys are written as in the file; a
  * large section or entry has a file of its own. Unknown keys are errors. `.describe()` texts are what
- * `sealpost config schema` prints, and become docs/configuration.md (`npm run docs`).
+ * `sealpost config schema` prints, and become docs/reference/configuration.md (`npm run docs`).
  *
  * Combinations that make no sense are checked in `../rules`, after every single value has passed.
  */

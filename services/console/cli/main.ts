@@ -20,7 +20,7 @@ import { createProgram } from './program.ts';
  *     keys/       keys, rotations and DNS records in words
  *
  * A new command is a file in commands/ and a line in `program.ts`. What it asks of a service is an operation of that
- * service's contract: docs/design.md has the steps.
+ * service's contract: docs/build/design.md has the steps.
  */
 const asJson = process.argv.includes('--json');
 

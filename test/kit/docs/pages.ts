@@ -12,11 +12,11 @@ export const ROOT = resolve(import.meta.dirname, '../../..');
 
 /** Each generated document, by its path from the root: its text as it should be. */
 export const PAGES: Record<string, () => Promise<string>> = {
-  'docs/configuration.md': async () => {
-    const page = await readFile(join(ROOT, 'docs/configuration.md'), 'utf8');
+  'docs/reference/configuration.md': async () => {
+    const page = await readFile(join(ROOT, 'docs/reference/configuration.md'), 'utf8');
     return `${page.slice(0, page.indexOf(MARKER) + MARKER.length)}\n\n${optionTables(listOptions())}`;
   },
-  'docs/errors.md': async () => renderErrors(),
+  'docs/reference/errors.md': async () => renderErrors(),
 };
 
 /** What stands before it is written by hand. */

@@ -4,7 +4,7 @@ import { CALL_ERRORS, type Contract } from '#shared/contract.ts';
 import { ERRORS, type ErrorCode } from '#shared/error-codes.ts';
 import { SealpostError } from '#shared/errors.ts';
 
-/** `docs/errors.md`, made from the table of codes and the contracts. */
+/** `docs/reference/errors.md`, made from the table of codes and the contracts. */
 
 const CODES = Object.keys(ERRORS) as ErrorCode[];
 

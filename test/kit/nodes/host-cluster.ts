@@ -19,7 +19,7 @@ export type HostClusterOptions = {
 };
 
 /**
- * Several hosts as docs/several-machines.md describes them: each runs a nats-server with TLS and a node, with the
+ * Several hosts as docs/install/several-machines.md describes them: each runs a nats-server with TLS and a node, with the
  * example's configuration and setting of TCP, and the secrets that `sealpost cluster init --nodes` makes. All mail goes
  * to the outside world.
  */

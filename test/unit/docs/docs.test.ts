@@ -24,7 +24,7 @@ import { loadProgram } from './program.ts';
 
 const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
 const docs = parseDocs(
-  ['README.md', ...globSync('docs/*.md', { cwd: ROOT })].map((file) => [file, read(file)] as const),
+  ['README.md', ...globSync('docs/**/*.md', { cwd: ROOT })].map((file) => [file, read(file)] as const),
 );
 const program = await loadProgram();
 
@@ -32,7 +32,7 @@ const program = await loadProgram();
 function namedIn(file: string, title: string): string[] {
   const text =
     read(file)
-      .split(/^## /m)
+      .split(/^##? /m)
       .find((part) => part.startsWith(`${title}\n`)) ?? '';
   const cells = [...text.matchAll(/^\| (`.*?`) \|/gm)].map(([, cell = '']) => cell);
   return cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name)).sort();
@@ -80,7 +80,7 @@ test('every metric is explained, and no other', () => {
     ...text.matchAll(/\b(?:counter|histogram|gauge|collected\(\s*'(?:counter|histogram)',)\(?\s*'(\w+)'/g),
   ].map(([, name]) => `sealpost_${name}`);
   assert.deepEqual(
-    namedIn('docs/monitoring.md', 'Metrics').filter((name) => name.startsWith('sealpost_')),
+    namedIn('docs/operate/monitoring.md', 'Metrics').filter((name) => name.startsWith('sealpost_')),
     made.sort(),
   );
 });
@@ -92,7 +92,7 @@ test('scripts of package.json exist', () => {
 
 test('every direct dependency is explained, and no other', () => {
   const { dependencies } = JSON.parse(read('package.json')) as { dependencies: Record<string, string> };
-  assert.deepEqual(namedIn('docs/design.md', 'Dependencies'), Object.keys(dependencies).sort());
+  assert.deepEqual(namedIn('docs/build/design.md', 'Dependencies'), Object.keys(dependencies).sort());
 });
 
 test('examples of configurations and users files are valid, and settings exist', async () => {
@@ -108,7 +108,7 @@ test('files, folders and tests are where they are said to be', () => {
 });
 
 test('the lengths of scenarios are the ones they have', () => {
-  const written = read('docs/testing.md').matchAll(
+  const written = read('docs/build/testing.md').matchAll(
     /^\| `([A-Z]+)`.* \| `(test\/scenarios\/.*)` \| (\d+) \| (\d+) \|$/gm,
   );
   const lengths = globSync('test/scenarios/**/*.ts', { cwd: ROOT }).flatMap((file) =>
@@ -126,14 +126,17 @@ test('replies are quoted as they are given', () => {
 });
 
 test('every finding of doctor, of cluster status and of tls check is explained', () => {
-  assert.deepEqual(namedIn('docs/failures.md', 'Doctor'), Object.keys(DOCTOR_CHECKS).sort());
-  assert.deepEqual(namedIn('docs/failures.md', 'Cluster status'), Object.keys(CLUSTER_CHECKS).sort());
-  assert.deepEqual(namedIn('docs/failures.md', 'Checking your own certificates'), Object.keys(TLS_CHECKS).sort());
+  assert.deepEqual(namedIn('docs/diagnose/findings.md', 'Doctor'), Object.keys(DOCTOR_CHECKS).sort());
+  assert.deepEqual(namedIn('docs/diagnose/findings.md', 'Cluster status'), Object.keys(CLUSTER_CHECKS).sort());
+  assert.deepEqual(
+    namedIn('docs/diagnose/tls-check.md', 'Checking your own certificates'),
+    Object.keys(TLS_CHECKS).sort(),
+  );
 });
 
 test('every variable of the compose files is explained, with its default', () => {
   const files = ['compose.yaml', ...globSync('cluster/compose/*.yaml', { cwd: ROOT })];
-  const page = read('docs/compose.md');
+  const page = read('docs/install/compose.md');
   const untold = files.flatMap((file) =>
     [...read(file).matchAll(/\$\{([A-Z_]+):-([^}]*)\}/g)].filter(([, name, fallback]) => {
       const row = new RegExp(`^\\| \`${name}\` \\| (.*?) \\|`, 'm').exec(page)?.[1];

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { ROOT } from '#test/kit/docs/pages.ts';
 
 /**
- * What administrators of Domino know is in docs/domino.md, row by row, and each row has a test whose name begins with its
+ * What administrators of Domino know is in docs/move/domino.md, row by row, and each row has a test whose name begins with its
  * id: `R2 …`, `SMTPGreeting …`.
  */
 
@@ -58,9 +58,9 @@ const ROWS = [
   'DEBUG_SSL_*',
 ];
 
-/** Ids in the first column of the tables of docs/domino.md. */
+/** Ids in the first column of the tables of docs/move/domino.md. */
 const documented = new Set(
-  [...readFileSync(join(ROOT, 'docs/domino.md'), 'utf8').matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell = '']) =>
+  [...readFileSync(join(ROOT, 'docs/move/domino.md'), 'utf8').matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell = '']) =>
     cell.split(/[`,\s]+/),
   ),
 );
@@ -74,9 +74,9 @@ const tested = new Set(
 );
 
 for (const row of ROWS) {
-  test(`${row} has a row in docs/domino.md, and a test that bears its name`, () => {
+  test(`${row} has a row in docs/move/domino.md, and a test that bears its name`, () => {
     const missing = [
-      ...(documented.has(row) ? [] : ['a row in docs/domino.md']),
+      ...(documented.has(row) ? [] : ['a row in docs/move/domino.md']),
       ...(tested.has(row) ? [] : [`a test whose name begins with "${row} "`]),
     ];
     assert.deepEqual(missing, [], `${row} needs ${missing.join(' and ')}`);

@@ -22,7 +22,10 @@ test('the bill of materials has every package that ships, with the checksum of p
     const sha512 = hashes.find(({ alg }) => alg === 'SHA-512')?.content;
     return `${name}@${version} ${sha512}`;
   });
-  const shipped = (await shippedPackages()).map(({ name, version, sha512 }) => `${name}@${version} ${sha512}`);
+  // The same version in two folders is one component.
+  const shipped = [
+    ...new Set((await shippedPackages()).map(({ name, version, sha512 }) => `${name}@${version} ${sha512}`)),
+  ];
   assert.ok(shipped.length > 10);
   assert.deepEqual(listed.toSorted(compare), shipped.toSorted(compare));
 });

@@ -2,7 +2,7 @@ import type { SessionFacts } from '#services/policy/contract.ts';
 
 /**
  * Who may send where under which relay rules, as Domino's administrators know them (R1-R8): a matrix of clients and
- * recipients for each configuration, worked out by hand from the rules in docs/users-and-relaying.md. A cell is the code of
+ * recipients for each configuration, worked out by hand from the rules in docs/operate/users-and-relaying.md. A cell is the code of
  * the reply to RCPT, with its enhanced code where other refusals could have the same code.
  *
  * `example.com` is local in all of them, and alice@example.com exists.

@@ -14,7 +14,7 @@ import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
 /**
- * A cluster that a version before made goes over to separate authorities, as docs/several-machines.md says: in three
+ * A cluster that a version before made goes over to separate authorities, as docs/install/several-machines.md says: in three
  * steps, in each of which one server after the other gets its new files. Servers of two neighbouring steps must find each
  * other also when they start again. Then a listener's certificate lets nobody in.
  */

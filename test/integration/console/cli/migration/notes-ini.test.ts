@@ -10,7 +10,7 @@ import { SealpostNode } from '#test/kit/nodes/node.ts';
 import { Dialog } from '#test/kit/smtp/dialog.ts';
 import { tempDir } from '#test/kit/temp.ts';
 
-/** A notes.ini with every setting that docs/domino.md has, imported, checked and run. */
+/** A notes.ini with every setting that docs/move/domino.md has, imported, checked and run. */
 
 type Result = { account: { place: string; setting: string; verdict: string }[]; problems: string[] };
 
@@ -21,7 +21,7 @@ test('every setting of a notes.ini has its line, and the node behaves so', async
   assert.equal(made.code, 0, made.stderr + made.stdout);
   const { account, problems } = JSON.parse(made.stdout) as Result;
   assert.deepEqual(problems, []);
-  const [, table = ''] = (await readFile(join(ROOT, 'docs/domino.md'), 'utf8')).split('## Settings of notes.ini');
+  const [, table = ''] = (await readFile(join(ROOT, 'docs/move/domino.md'), 'utf8')).split('## Settings of notes.ini');
   const names = [...table.matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell = '']) => cell.match(/\w+\*?/g) ?? []);
   assert.ok(names.length > 35);
   for (const name of names.filter((n) => n !== 'setting')) {
