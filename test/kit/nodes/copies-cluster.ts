@@ -8,7 +8,13 @@ import { SealpostNode } from './node.ts';
 /** Connections of a node to its next hop: as much mail can be under way when it dies. */
 export const CONNECTIONS = 10;
 
-export type CopiesOptions = { size?: number; queue?: string; routes?: string[]; sections?: string };
+export type CopiesOptions = {
+  size?: number;
+  queue?: string;
+  routes?: string[];
+  /** More sections of every node, or of the node of a number. */
+  sections?: string | ((n: number) => Promise<string>);
+};
 
 /** Whole nodes that keep two copies of each message, on three nats-servers, and one sink. */
 export class CopiesCluster implements AsyncDisposable {
@@ -38,15 +44,16 @@ export class CopiesCluster implements AsyncDisposable {
     const { servers } = undo.use(await startNatsCluster(3));
     const sink = undo.use(await Tally.start());
     const nek = generateNek('copies');
-    const config = [
-      `bus: { servers: ${JSON.stringify(servers.map((server) => server.url))} }`,
-      `queue: { copies: 2${queue === '' ? '' : `, ${queue}`} }`,
-      `delivery: { connections: ${CONNECTIONS} }`,
-      sections,
-    ].join('\n');
     const nodes: SealpostNode[] = [];
-    for (let n = 1; n <= size; n++)
+    for (let n = 1; n <= size; n++) {
+      const config = [
+        `bus: { servers: ${JSON.stringify(servers.map((server) => server.url))} }`,
+        `queue: { copies: 2${queue === '' ? '' : `, ${queue}`} }`,
+        `delivery: { connections: ${CONNECTIONS} }`,
+        typeof sections === 'string' ? sections : await sections(n),
+      ].join('\n');
       nodes.push(undo.use(await SealpostNode.create({ name: `edge-${n}`, nek, sink: sink.port, routes, config })));
+    }
     await Promise.all(nodes.map((node) => node.start()));
     const cluster = new CopiesCluster(servers, nodes, sink, undo.move());
     await cluster.node(1).createKey('example.com', 's1', 'ed25519');

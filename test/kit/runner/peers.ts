@@ -56,6 +56,8 @@ export const PEERS = {
   pebble: 'pebble',
   prometheus: 'prometheus',
   promtool: 'prometheus',
+  // The browser that goes through the pages of the console.
+  chromium: 'chromium',
 } as const;
 export type Peer = keyof typeof PEERS;
 

@@ -41,6 +41,12 @@ describe('imports', () => {
     ['services/console/cli/commands/doctor.ts', 'services/console/reports/doctor/facts.ts', true],
     ['services/console/cli/keys/list.ts', 'services/credential-store/contract.ts', true],
     ['services/console/cli/keys/list.ts', 'services/credential-store/records/records.ts', false],
+    ['services/console/page/pages/keys.ts', 'services/console/page/kit/api.ts', true],
+    ['services/console/page/pages/keys.ts', 'services/console/schemas/keys.ts', true],
+    ['services/console/page/pages/keys.ts', 'shared/keys/key-status.ts', true],
+    ['services/console/page/pages/keys.ts', 'services/console/reports/keys/text.ts', false],
+    ['services/console/page/pages/keys.ts', 'services/credential-store/contract.ts', false],
+    ['services/console/http/static.ts', 'services/console/page/pages.ts', false],
     ['services/router/queue/queue.ts', 'services/signer/contract.ts', true],
     ['services/router/queue/queue.ts', 'services/signer/keyring.ts', false],
     ['services/router/queue/queue.ts', 'services/topology.ts', true],
@@ -109,6 +115,25 @@ describe('imports', () => {
       assert.equal(brokenImports(tree).length, 1, text);
     }
     assert.deepEqual(brokenImports(new Map([['services/signer/a.ts', "await import('./b.ts');"]])), []);
+  });
+
+  test('the page gets types from elsewhere, and no values', () => {
+    const page = (text: string) => brokenImports(new Map([['services/console/page/pages/a.ts', text]]));
+    const path = '#services/console/schemas/a.ts';
+    for (const text of [
+      `import type { A } from '${path}';`,
+      `import type {\n  A,\n} from '${path}';\nimport { b } from './b.ts';\nimport { html } from '/vendor/preact.js';`,
+    ]) {
+      assert.deepEqual(page(text), []);
+    }
+    for (const text of [
+      `import { A } from '${path}';`,
+      `import type { B } from './b.ts';\nimport { A } from '${path}';`,
+      `import type { A } from '${path}';\nimport { a } from '${path}';`,
+      "import { html } from 'htm/preact';",
+    ]) {
+      assert.ok(page(text).length > 0, text);
+    }
   });
 
   test('a broken wall is named with its file, and so is a path that hides a wall or feigns one', () => {

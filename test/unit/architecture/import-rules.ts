@@ -9,6 +9,10 @@ import { computedImports, specifiers, type Tree, target } from '#test/kit/source
 const CONTRACT = /^services\/[^/]+\/contract\.ts$/;
 /** A contract that is long is put together of parts, by subject. Others see the whole. */
 const PART = /^services\/[^/]+\/contract\//;
+/** What runs in browsers. */
+const PAGE = 'services/console/page/';
+/** What the page may know of: types alone, since no browser gets these files. */
+const SEEN_BY_PAGE = /^(?:shared|services\/console\/schemas)\//;
 const TEST = /\.(?:test|scenario)\.ts$/;
 
 /** Packages that one room alone may name, so that a successor is a change in that room. A folder ends with a slash. */
@@ -36,6 +40,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
 
 /** The walls: files within one name each other by `./`, files across one by `#`. In test/ each folder has its own. */
 function room(file: string): string {
+  if (file.startsWith(PAGE)) return 'services/console/page';
   const [area = '', service = '', inside] = file.split('/');
   if (area === 'test') return dirname(file);
   return area === 'services' && inside !== undefined ? `services/${service}` : area;
@@ -46,6 +51,12 @@ export function objection(file: string, imported: string): string | undefined {
   if (file.startsWith('test/')) return testObjection(file, imported);
   const [from, to] = [room(file), room(imported)];
   if (imported.startsWith('test/')) return 'nothing that ships imports tests';
+  if (from !== to && file.startsWith(PAGE)) {
+    return SEEN_BY_PAGE.test(imported)
+      ? undefined
+      : 'the page knows what its API answers, and nothing else of the server';
+  }
+  if (from !== to && imported.startsWith(PAGE)) return 'the page is for browsers';
   if (imported === 'services/node.ts') {
     return file.startsWith('services/console/cli/') ? undefined : 'only the command line starts a node';
   }
@@ -103,7 +114,7 @@ export function packageObjection(file: string, specifier: string): string | unde
 export function brokenImports(tree: Tree): string[] {
   return [...tree].flatMap(([file, text]) => [
     ...specifiers(text).flatMap((specifier) => {
-      const reason = importProblem(file, specifier);
+      const reason = importProblem(file, specifier) ?? typesAlone(file, text, specifier);
       return reason === undefined ? [] : [`${file} imports ${specifier}: ${reason}`];
     }),
     ...(file.startsWith('test/') ? [] : computedImports(text)).map(
@@ -117,6 +128,13 @@ function importProblem(file: string, specifier: string): string | undefined {
   // Tests use packages as clients and to make them fail.
   if (imported === undefined) return file.startsWith('test/') ? undefined : packageObjection(file, specifier);
   return objection(file, imported) ?? misspelling(file, imported, specifier);
+}
+
+/** A browser that loads a module of the page finds nothing but other modules of it. */
+function typesAlone(file: string, text: string, specifier: string): string | undefined {
+  if (!file.startsWith(PAGE) || file.endsWith('.d.ts') || /^(?:\.|\/vendor\/)/.test(specifier)) return undefined;
+  const values = specifiers(text.replace(/\b(?:import|export)\s+type\b[^;'"]*(['"])[^'"]*\1/g, ''));
+  return values.includes(specifier) ? 'the page gets types alone from elsewhere: import type' : undefined;
 }
 
 function misspelling(file: string, imported: string, specifier: string): string | undefined {

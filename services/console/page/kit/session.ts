@@ -1,0 +1,36 @@
+import { Store, useStore } from './store.ts';
+
+/** Who looks at the page. The server decides what they may do; the page only leaves out what would be refused. */
+
+export type Session = {
+  /** What the audit log calls them. */
+  person: string;
+  role: 'viewer' | 'operator';
+  /** Of a domain administrator: all that she sees; absent: every domain. */
+  domains?: readonly string[] | undefined;
+  /** The node whose console this is. */
+  node: string;
+  /** That of Sealpost. */
+  version: string;
+};
+
+export type SignedIn =
+  | { state: 'unknown' }
+  /** `reason`: why a session has ended, as a sentence. */
+  | { state: 'out'; reason?: string }
+  | { state: 'in'; session: Session };
+
+export const signedIn = new Store<SignedIn>({ state: 'unknown' });
+
+/** Of a page, which is shown only to those who are signed in. */
+export function useSession(): Session {
+  const now = useStore(signedIn);
+  if (now.state !== 'in') throw new Error('nobody is signed in');
+  return now.session;
+}
+
+/** Whether they may change anything at all: buttons that change are left out otherwise. */
+export const mayChange = ({ role }: Session): boolean => role !== 'viewer';
+
+/** Whether they may change what concerns the whole cluster. */
+export const mayChangeAll = ({ role, domains }: Session): boolean => role === 'operator' && domains === undefined;

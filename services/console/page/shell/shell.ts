@@ -1,0 +1,101 @@
+import { html, useEffect, useErrorBoundary, useRef, useState } from '/vendor/preact.js';
+import { get, problemText } from '../kit/api.ts';
+import { Note } from '../kit/badge.ts';
+import { Questions } from '../kit/dialog.ts';
+import { PageHead, Waiting } from '../kit/layout.ts';
+import { usePlace } from '../kit/router.ts';
+import { type Session, type SignedIn, signedIn } from '../kit/session.ts';
+import { useStore } from '../kit/store.ts';
+import { Toasts } from '../kit/toast.ts';
+import { type PageProps, pageOf } from '../pages.ts';
+import { Navigation } from './navigation.ts';
+import { SignIn } from './sign-in.ts';
+
+/** What stands around every page: the navigation, or the sign-in in its place while nobody is signed in. */
+
+export function Shell() {
+  const now = useStore(signedIn);
+  useEffect(() => void findSession(), []);
+  if (now.state === 'unknown') return html`<${Waiting} />`;
+  return html`
+    ${now.state === 'in' ? html`<${SignedInShell} session=${now.session} />` : html`<${SignIn} reason=${now.reason} />`}
+    <${Toasts} />
+  `;
+}
+
+/** Whether the cookie of this browser still stands for somebody. A link to sign in with comes first. */
+async function findSession(): Promise<void> {
+  if (location.pathname === '/sign-in/link') {
+    signedIn.set({ state: 'out' });
+    return;
+  }
+  signedIn.set(
+    await get<Session>('session').then(
+      (session): SignedIn => ({ state: 'in', session }),
+      ({ status, message }): SignedIn => (status === 401 ? { state: 'out' } : { state: 'out', reason: message }),
+    ),
+  );
+}
+
+function SignedInShell({ session }: { session: Session }) {
+  const { path, query } = usePlace();
+  const found = pageOf(path);
+  const main = useRef<HTMLElement>(null);
+  const before = useRef(path);
+  // A click on a link moves what is read out to the new page, as loading it would. Not the first page.
+  useEffect(() => {
+    if (before.current !== path) main.current?.focus({ preventScroll: true });
+    before.current = path;
+  }, [path]);
+  return html`
+    <a class="skip" href="#main" onClick=${() => main.current?.focus()}>Skip to the page</a>
+    <div class="shell">
+      <${Navigation} session=${session} current=${found?.page.path} />
+      <main id="main" ref=${main} tabindex="-1">
+        ${
+          found === undefined
+            ? html`<${Nowhere} />`
+            : html`<${LoadedPage} key=${found.page.path} page=${found.page} rest=${found.rest} query=${query} />`
+        }
+      </main>
+    </div>
+    <${Questions} />
+  `;
+}
+
+type PageComponent = (props: PageProps) => unknown;
+type Module = { component: PageComponent } | { error: unknown } | undefined;
+
+/** The page itself, once its modules are there. A mistake in it takes down nothing else. */
+function LoadedPage({ page, rest, query }: PageProps & { page: NonNullable<ReturnType<typeof pageOf>>['page'] }) {
+  const [module, setModule] = useState<Module>(undefined);
+  const [broken, restore] = useErrorBoundary((error) => console.error(error));
+  useEffect(() => {
+    page.load().then(
+      (loaded) => setModule({ component: loaded.default }),
+      (error: unknown) => setModule({ error }),
+    );
+  }, [page]);
+  const error: unknown = broken ?? (module !== undefined && 'error' in module ? module.error : undefined);
+  if (error !== undefined) return html`<${BrokenPage} title=${page.title} error=${error} retry=${restore} />`;
+  if (module === undefined || !('component' in module)) return html`<${Waiting} />`;
+  return html`<${module.component} rest=${rest} query=${query} />`;
+}
+
+function BrokenPage({ title, error, retry }: { title: string; error: unknown; retry: () => void }) {
+  return html`
+    <${PageHead} title=${title} />
+    <div role="alert">
+      <${Note} tone="bad" title="This page cannot be shown.">
+        <p>${problemText(error)} The mail is not affected, and the other pages work.</p>
+        <p><button type="button" class="small" onClick=${retry}>Try again</button></p>
+      <//>
+    </div>
+  `;
+}
+
+function Nowhere() {
+  return html`<${PageHead} title="There is no such page">
+    The address leads nowhere. The <a href="/">overview</a> shows the cluster.
+  <//>`;
+}
