@@ -1,5 +1,5 @@
 import type { IconName } from './kit/icon.ts';
-import type { Place } from './kit/router.ts';
+import type { Place } from './state/router.ts';
 
 /** The pages of the console, in the order of the navigation. */
 

@@ -9,16 +9,17 @@ export type Package = { folder: string; name: string; version: string; licence: 
 
 type Lock = { packages: Record<string, { version: string; license?: string; integrity: string; dev?: boolean }> };
 
-/** All but those for development, by name and version. */
+/** All but those for development, by name and version; one that is installed in several places is one. */
 export async function shippedPackages(): Promise<Package[]> {
   const lock = JSON.parse(await readFile(join(ROOT, 'package-lock.json'), 'utf8')) as Lock;
-  return Object.entries(lock.packages)
+  const all = Object.entries(lock.packages)
     .filter(([folder, { dev = false }]) => folder !== '' && !dev)
     .map(([folder, { version, license = 'unknown', integrity }]) => ({
       ...{ folder, version, licence: license, name: folder.split('node_modules/').at(-1) ?? folder },
       sha512: Buffer.from(integrity.replace(/^sha512-/, ''), 'base64').toString('hex'),
     }))
     .sort((a, b) => compare(`${a.name}@${a.version}`, `${b.name}@${b.version}`));
+  return [...new Map(all.map((one) => [`${one.name}@${one.version}`, one])).values()];
 }
 
 /** By code units: the same everywhere. */

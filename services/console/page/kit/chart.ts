@@ -1,7 +1,7 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from '/vendor/preact.js';
 import uPlot from '/vendor/uplot.js';
+import { theme } from '../state/theme.ts';
 import { countText } from './format.ts';
-import { theme } from './theme.ts';
 
 /**
  * Lines over time. What the canvas shows is also there as text: the legend has the values of the newest moment, or of the
@@ -131,7 +131,12 @@ function optionsOf({ series, format, most, width, height, setPointed }: Options)
     padding: [8, 8, 0, 0],
     scales: { y: { range: (_, __, highest) => [0, most ?? roomFor(highest)] } },
     axes: [
-      { ...axis, size: 28, space: 80, values: (_, splits) => splits.map((at) => clockText(at * 1000).replace(/:00$/, '')) },
+      {
+        ...axis,
+        size: 28,
+        space: 80,
+        values: (_, splits) => splits.map((at) => clockText(at * 1000).replace(/:00$/, '')),
+      },
       { ...axis, size: 52, space: 36, values: (_, splits) => splits.map(format) },
     ],
     series: [

@@ -1,8 +1,8 @@
 import { html, useEffect, useId, useRef, useState } from '/vendor/preact.js';
-import { problemText } from './api.ts';
+import { problemText } from '../state/api.ts';
+import { Store, useStore } from '../state/store.ts';
 import { Note } from './badge.ts';
 import { Icon } from './icon.ts';
-import { Store, useStore } from './store.ts';
 import { act, say } from './toast.ts';
 
 /** Dialogs: the browser's own, which keep the focus inside and give it back. */

@@ -1,8 +1,8 @@
 import { html, useEffect } from '/vendor/preact.js';
-import type { ApiProblem } from './api.ts';
-import { problemText } from './api.ts';
+import type { ApiProblem } from '../state/api.ts';
+import { problemText } from '../state/api.ts';
+import type { Loaded } from '../state/data.ts';
 import { Note } from './badge.ts';
-import type { Loaded } from './data.ts';
 
 /** What pages are put together of. */
 

@@ -1,7 +1,7 @@
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from '/vendor/preact.js';
+import { go } from '../state/router.ts';
 import { countText } from './format.ts';
 import { Icon } from './icon.ts';
-import { go } from './router.ts';
 import { rowsInSight, type Sort, type Span, scrolledTo, sorted } from './window.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { html } from '/vendor/preact.js';
-import { problemText } from './api.ts';
+import { problemText } from '../state/api.ts';
+import { Store, useStore } from '../state/store.ts';
 import { Icon } from './icon.ts';
-import { Store, useStore } from './store.ts';
 
 /** Short notes at the edge of the page: what was done, and what failed. Screen readers read them out. */
 

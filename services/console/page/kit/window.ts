@@ -1,11 +1,12 @@
 /** Which rows of a long list are in the document. Pure. */
 
+/** `end` is excluded. */
 export type Span = { first: number; end: number };
 
 /** Rows above and below those in sight, so that scrolling and the Tab key find some there. */
 const SPARE = 8;
 
-/** Of `count` rows of `rowHeight`, seen from `top` on over `height` px: those that are rendered, `end` excluded. */
+/** Of `count` rows of `rowHeight`, `top` px of them above what is in sight, which is `height` px: those that are rendered. */
 export function rowsInSight(count: number, rowHeight: number, top: number, height: number): Span {
   const last = Math.max(0, count - 1);
   const first = Math.min(last, Math.floor(Math.max(0, top) / rowHeight));

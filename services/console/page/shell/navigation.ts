@@ -1,14 +1,14 @@
 import { html, useEffect, useState } from '/vendor/preact.js';
-import { post } from '../kit/api.ts';
 import { durationText } from '../kit/format.ts';
 import { Icon, type IconName, Mark } from '../kit/icon.ts';
-import { usePlace } from '../kit/router.ts';
-import { type Session, signedIn } from '../kit/session.ts';
-import { useStore } from '../kit/store.ts';
-import { useLife } from '../kit/stream.ts';
-import { type Choice, choose, theme } from '../kit/theme.ts';
 import { complain } from '../kit/toast.ts';
 import { PAGES } from '../pages.ts';
+import { post } from '../state/api.ts';
+import { usePlace } from '../state/router.ts';
+import { type Session, signedIn } from '../state/session.ts';
+import { useStore } from '../state/store.ts';
+import { useLife } from '../state/stream.ts';
+import { type Choice, choose, theme } from '../state/theme.ts';
 
 /** All pages, who is signed in, and how the page looks. On a narrow screen it unfolds below its button. */
 

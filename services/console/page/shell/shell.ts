@@ -1,13 +1,13 @@
 import { html, useEffect, useErrorBoundary, useRef, useState } from '/vendor/preact.js';
-import { get, problemText } from '../kit/api.ts';
 import { Note } from '../kit/badge.ts';
 import { Questions } from '../kit/dialog.ts';
 import { PageHead, Waiting } from '../kit/layout.ts';
-import { usePlace } from '../kit/router.ts';
-import { type Session, type SignedIn, signedIn } from '../kit/session.ts';
-import { useStore } from '../kit/store.ts';
 import { Toasts } from '../kit/toast.ts';
 import { type PageProps, pageOf } from '../pages.ts';
+import { get, problemText } from '../state/api.ts';
+import { usePlace } from '../state/router.ts';
+import { type Session, type SignedIn, signedIn } from '../state/session.ts';
+import { useStore } from '../state/store.ts';
 import { Navigation } from './navigation.ts';
 import { SignIn } from './sign-in.ts';
 

@@ -1,10 +1,10 @@
 import { html, useEffect, useState } from '/vendor/preact.js';
-import { post, problemText } from '../kit/api.ts';
 import { Note } from '../kit/badge.ts';
 import { Choice, TextField } from '../kit/form.ts';
 import { Mark } from '../kit/icon.ts';
-import { go } from '../kit/router.ts';
-import { type Session, signedIn } from '../kit/session.ts';
+import { post, problemText } from '../state/api.ts';
+import { go } from '../state/router.ts';
+import { type Session, signedIn } from '../state/session.ts';
 
 /**
  * The sign-in: a one-time link, an address with its password, or a token. It stands at the address that was asked for, so

@@ -1,7 +1,7 @@
 import { useEffect, useState } from '/vendor/preact.js';
 import { get, type Query, queryText } from './api.ts';
+import { useNow } from './clock.ts';
 import { Store, useStore } from './store.ts';
-import { useNow } from './time.ts';
 
 /**
  * Server-sent events of `/api/events`: one connection for all components of this tab. It is
