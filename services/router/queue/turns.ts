@@ -1,6 +1,6 @@
 import { FairQueue } from '../delivery/fair-queue.ts';
 import type { Slot, Slots } from '../store/slots.ts';
-import type { Parking } from './parking/parking.ts';
+import type { Admission } from './parking/admission.ts';
 
 /** Messages that are due and wait for room in memory, one sender after the other. */
 
@@ -32,11 +32,11 @@ export class Turns {
    * Take what is due out of the schedule, unless it is parked for its next hop; when to do it again, Infinity where nothing
    * is left there.
    */
-  gather(now: number, parking: Parking): number {
+  gather(now: number, admission: Admission): number {
     const { schedule } = this.#slots;
     for (let n = 0; n < GATHERED && schedule.first <= now; n++) {
       const slot = schedule.peek();
-      if (slot !== undefined && !parking.takes(slot, now)) this.push(slot);
+      if (slot !== undefined && !admission.takes(slot, now)) this.push(slot);
     }
     return schedule.first;
   }
