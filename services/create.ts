@@ -94,7 +94,23 @@ const CREATE: Record<ServiceName, (deps: NodeDeps) => Promise<Served>> = {
       }),
     );
   },
+  console: async (deps) => {
+    const { createConsoleService } = await import('#services/console/service.ts');
+    return served(
+      deps,
+      createConsoleService({
+        ...common(deps),
+        policy: calls(deps.bus, 'console', 'policy'),
+        clientsOf: (by) => ({ client: ({ name }) => calls(callingFor(deps.bus, by), 'operator', name) }),
+      }),
+    );
+  },
 };
+
+/** The bus, with the person for whom each call is made: the audit log names them. */
+function callingFor(bus: Bus, by: string): Pick<Bus, 'call'> {
+  return { call: (address, request, node) => bus.call(address, { ...request, by }, node) };
+}
 
 export function createService(name: ServiceName, deps: NodeDeps): Promise<Served> {
   return CREATE[name](deps);

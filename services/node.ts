@@ -16,7 +16,7 @@ import { makeFolder } from '#shared/files/folder.ts';
 import type { Logger } from '#shared/log.ts';
 import { auditor } from './audit.ts';
 import { createService, type NodeDeps, type Served } from './create.ts';
-import { CONTRACTS, SERVICES, type ServiceName } from './topology.ts';
+import { CONTRACTS, MAIL_SERVICES, SERVICES, type ServiceName } from './topology.ts';
 
 /**
  * The one composition root: makes the services of a process (`create.ts` gives each the clients of its peers), starts
@@ -25,7 +25,7 @@ import { CONTRACTS, SERVICES, type ServiceName } from './topology.ts';
 
 export type NodeOptions = {
   config: Config;
-  /** Default: all. */
+  /** Default: all that the configuration has something for. */
   services?: readonly ServiceName[];
   log: Logger;
   /** Lines that `log` has lost, for operators to see. */
@@ -37,6 +37,8 @@ export type NodeOptions = {
 export type RunningNode = AsyncDisposable & {
   readonly bus: Bus;
   readonly settings: Settings;
+  /** Those that run. */
+  readonly services: readonly ServiceName[];
   /** The members of the cluster, and what this process announces of itself. */
   readonly membership: Membership;
   /** Read the configuration file again; nothing happens where there is none. */
@@ -53,7 +55,7 @@ export type RunningNode = AsyncDisposable & {
  */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { config, log } = options;
-  const wanted = SERVICES.filter((name) => options.services?.includes(name) ?? true);
+  const wanted = wantedServices(options);
   requireBusFor(wanted, config);
   await makeFolder(config.node.data);
   const settings = new Settings(config);
@@ -65,14 +67,14 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     undo.defer(() => bus.drain());
     const node = await startServices(wanted, deps, undo);
     // Only a process with every service can answer for its node while NATS is unreachable.
-    if (wanted.length === SERVICES.length) {
+    if (MAIL_SERVICES.every((name) => wanted.includes(name))) {
       const control = await openControl(config.node.data, bus, log);
       undo.defer(() => control.close());
     }
     const reload = await followConfig(options.configFile, wanted, deps, undo);
     node.membership.state = 'up';
     log.info({ node: config.node.name, services: wanted }, 'node is up');
-    return running({ bus, settings, ...node, reload }, undo);
+    return running({ bus, settings, services: wanted, ...node, reload }, undo);
   } catch (error) {
     await undo.disposeAsync();
     throw error;
@@ -162,7 +164,7 @@ function isKeeper({ node, state, services }: Member, own: string): boolean {
 }
 
 function running(
-  parts: Pick<RunningNode, 'bus' | 'settings' | 'membership' | 'drained' | 'reload'>,
+  parts: Pick<RunningNode, 'bus' | 'settings' | 'services' | 'membership' | 'drained' | 'reload'>,
   undo: AsyncDisposableStack,
 ): RunningNode {
   let stopped: Promise<void> | undefined;
@@ -176,9 +178,20 @@ function running(
   return { ...parts, stop, [Symbol.asyncDispose]: stop };
 }
 
+/** The console alone is there only where it is configured. */
+function wantedServices({ services, config }: NodeOptions): ServiceName[] {
+  if (services?.includes('console') && config.console === undefined) {
+    throw new SealpostError(
+      'config-invalid',
+      'the configuration has no section console, so that service has nothing to do: add "console: {}", or do not start it',
+    );
+  }
+  return SERVICES.filter((name) => services?.includes(name) ?? (name !== 'console' || config.console !== undefined));
+}
+
 function requireBusFor(wanted: readonly ServiceName[], config: Config): void {
-  if (config.bus.servers.length > 0 || wanted.length === SERVICES.length) return;
-  const missing = SERVICES.filter((name) => !wanted.includes(name));
+  const missing = MAIL_SERVICES.filter((name) => !wanted.includes(name));
+  if (config.bus.servers.length > 0 || missing.length === 0) return;
   throw new SealpostError(
     'bus-needed',
     `without a bus all services must run in one process, but ${missing.join(', ')} would be missing: ` +

@@ -1,6 +1,7 @@
 import { client, listen } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus/bus.ts';
 import { memberContract } from '#cluster/members/member-contract.ts';
+import { consoleContract } from '#services/console/contract.ts';
 import { CREDENTIALS_BUCKET, credentialStoreContract, DIRECTORY_BUCKET } from '#services/credential-store/contract.ts';
 import { listenerContract } from '#services/listener/contract.ts';
 import { policyContract } from '#services/policy/contract.ts';
@@ -25,13 +26,22 @@ export const CONTRACTS = {
   policy: policyContract,
   router: routerContract,
   listener: listenerContract,
+  console: consoleContract,
   member: memberContract,
 } as const;
 export type ContractName = keyof typeof CONTRACTS;
 /** What a process can be told to run. */
 export type ServiceName = Exclude<ContractName, 'member'>;
-/** Every service, in the order of their start: a service comes after those that it calls. */
-export const SERVICES = ['credential-store', 'signer', 'policy', 'router', 'listener'] as const satisfies ServiceName[];
+/** What mail needs, in the order of their start: a service comes after those that it calls. */
+export const MAIL_SERVICES = [
+  'credential-store',
+  'signer',
+  'policy',
+  'router',
+  'listener',
+] as const satisfies ServiceName[];
+/** Every service. The console is for people, and runs only where the configuration has it. */
+export const SERVICES = [...MAIL_SERVICES, 'console'] as const satisfies ServiceName[];
 
 type ContractOf<S extends ContractName> = (typeof CONTRACTS)[S];
 type OperationOf<S extends ContractName> = keyof ContractOf<S>['operations'] & string;
@@ -46,6 +56,95 @@ export type Access = {
   /** JetStream buckets that it reads and writes. */
   buckets: readonly string[];
 };
+
+/**
+ * What administrators call, from the command line and through the console: they look and manage, and touch neither mail on
+ * its way in nor signatures.
+ */
+const OPERATOR_CALLS = {
+  listener: ['status-show', 'session-explain', 'transcript-read', 'refusal-find'],
+  // The first question of a session tells whether it answers.
+  policy: ['client-check', 'status-show', 'lock-list', 'lock-lift'],
+  router: [
+    'message-list',
+    'message-find',
+    'queue-summarize',
+    'queue-change',
+    'message-show',
+    'message-place',
+    'message-read',
+    'captured-list',
+    'captured-read',
+    'dmarc-report-list',
+    'tls-report-list',
+    'ledger-list',
+    'tls-memory-list',
+    'tls-memory-forget',
+    'directive-list',
+    'directive-set',
+    'directive-end',
+    'message-retry',
+    'message-hold',
+    'message-release',
+    'message-remove',
+    'copy-forget',
+    'tls-probe',
+    'transcript-read',
+    'status-show',
+  ],
+  signer: ['status-show'],
+  'credential-store': [
+    'key-create',
+    'key-import',
+    'key-list',
+    'key-show',
+    'key-export',
+    'key-activate',
+    'key-retire',
+    'key-revoke',
+    'key-delete',
+    'rotation-start',
+    'rotation-show',
+    'rotation-freeze',
+    'rotation-resume',
+    'rotation-rollback',
+    'schedule-set',
+    'schedule-list',
+    'key-verify',
+    'tls-record-publish',
+    'tls-record-list',
+    'tls-record-withdraw',
+    'tls-record-forget',
+    'nek-list',
+    'nek-use',
+    'nek-rotate',
+    'nek-delete',
+    'record-repair',
+    'directory-list',
+    'entry-list',
+    'entry-show',
+    'entry-delete',
+    'entry-import',
+    'sealing-key-show',
+    'user-create',
+    'user-change',
+    'app-password-create',
+    'app-password-revoke',
+    'alias-set',
+    'group-set',
+    'map-set',
+    'certificate-list',
+    'certificate-show',
+    'certificate-import',
+    'certificate-order',
+    'certificate-rewrap',
+    'certificate-delete',
+    'audit-list',
+    'status-show',
+  ],
+  member: ['member-list', 'member-ping', 'counter-list', 'member-forget', 'member-drain'],
+  console: ['status-show', 'link-create'],
+} as const satisfies Access['calls'];
 
 export const ACCESS = {
   'credential-store': {
@@ -107,94 +206,18 @@ export const ACCESS = {
     hears: { router: ['present'], 'credential-store': ['changed', 'present'] },
     buckets: [],
   },
-  /** The command line: it looks and manages, and touches neither mail on its way in nor signatures. */
-  operator: {
+  /** It acts for the people who sign in to it, and checks their passwords. */
+  console: {
     calls: {
-      listener: ['status-show', 'session-explain', 'transcript-read', 'refusal-find'],
-      // The first question of a session tells whether it answers.
-      policy: ['client-check', 'status-show', 'lock-list', 'lock-lift'],
-      router: [
-        'message-list',
-        'message-find',
-        'queue-summarize',
-        'queue-change',
-        'message-show',
-        'message-place',
-        'message-read',
-        'captured-list',
-        'captured-read',
-        'dmarc-report-list',
-        'tls-report-list',
-        'ledger-list',
-        'tls-memory-list',
-        'tls-memory-forget',
-        'directive-list',
-        'directive-set',
-        'directive-end',
-        'message-retry',
-        'message-hold',
-        'message-release',
-        'message-remove',
-        'copy-forget',
-        'tls-probe',
-        'transcript-read',
-        'status-show',
-      ],
-      signer: ['status-show'],
-      'credential-store': [
-        'key-create',
-        'key-import',
-        'key-list',
-        'key-show',
-        'key-export',
-        'key-activate',
-        'key-retire',
-        'key-revoke',
-        'key-delete',
-        'rotation-start',
-        'rotation-show',
-        'rotation-freeze',
-        'rotation-resume',
-        'rotation-rollback',
-        'schedule-set',
-        'schedule-list',
-        'key-verify',
-        'tls-record-publish',
-        'tls-record-list',
-        'tls-record-withdraw',
-        'tls-record-forget',
-        'nek-list',
-        'nek-use',
-        'nek-rotate',
-        'nek-delete',
-        'record-repair',
-        'directory-list',
-        'entry-list',
-        'entry-show',
-        'entry-delete',
-        'entry-import',
-        'sealing-key-show',
-        'user-create',
-        'user-change',
-        'app-password-create',
-        'app-password-revoke',
-        'alias-set',
-        'group-set',
-        'map-set',
-        'certificate-list',
-        'certificate-show',
-        'certificate-import',
-        'certificate-order',
-        'certificate-rewrap',
-        'certificate-delete',
-        'audit-list',
-        'status-show',
-      ],
-      member: ['member-list', 'member-ping', 'counter-list', 'member-forget', 'member-drain'],
+      ...OPERATOR_CALLS,
+      policy: [...OPERATOR_CALLS.policy, 'user-authenticate'],
+      'credential-store': [...OPERATOR_CALLS['credential-store'], 'audit-append'],
     },
     hears: {},
     buckets: [],
   },
+  /** The command line. */
+  operator: { calls: OPERATOR_CALLS, hears: {}, buckets: [] },
 } as const satisfies Record<ServiceName | 'operator', Access>;
 export type Party = keyof typeof ACCESS;
 

@@ -377,6 +377,26 @@ export const ERRORS = {
     action: 'Nothing, another node or the next start goes on.',
   },
 
+  // Console.
+  'not-signed-in': {
+    meaning: 'Nobody is signed in to the console, the session has ended, or the token is not one of console.tokens.',
+    action: 'Sign in; "sealpost console link" makes a link that does.',
+  },
+  'sign-in-failed': {
+    meaning:
+      'The password, token or link is not right or not valid any more, or the user has no entry in console.people.',
+    action: 'Try again, or make a link with "sealpost console link"; the log of the console has the reason.',
+  },
+  forbidden: {
+    meaning:
+      'The role or the domains of the person do not permit it, or the request did not come from the console’s own page.',
+    action: 'Ask an operator, or change the entry in console.people or console.tokens.',
+  },
+  'too-many-requests': {
+    meaning: 'More requests came from one address than the console takes.',
+    action: 'Wait a minute.',
+  },
+
   // Command line.
   usage: {
     meaning: 'The command was called in a way that makes no sense.',

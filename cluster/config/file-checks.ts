@@ -4,6 +4,8 @@ import { dirname } from 'node:path';
 import { describeNek, findNek, type Nek, parseNeks } from '#shared/dkim/nek.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Secret } from '#shared/secret.ts';
+import { add, type FileCheck, place } from './files/check.ts';
+import { checkConsole, checkMetrics } from './files/servers.ts';
 import type { Problem } from './problems/problem.ts';
 import { ldapWarnings } from './rules/ldap.ts';
 import { certificateWarnings, proxyWarnings, relayWarnings } from './rules/relay.ts';
@@ -12,13 +14,12 @@ import type { RouteOauth } from './schema/oauth.ts';
 import type { RouteHop } from './schema/route.ts';
 import type { Config } from './schema/schema.ts';
 import { modeWarning, readSecret, SecretReference, unreadable } from './secrets.ts';
-import { checkAuthorities, checkPair, stsWarnings, type TlsFindings } from './tls-files.ts';
+import { checkAuthorities, checkPair, stsWarnings } from './tls-files.ts';
 
 /**
  * Checks of what the configuration says about this machine: files that must be there and readable, certificates that must
  * match their keys, secrets that must be read. Paths are absolute by now.
  */
-export type FileCheck = { config: Config; problems: Problem[]; warnings: string[] };
 
 /**
  * Which services read the files of a section. A process that runs none of them does not look at them: it may not be
@@ -36,6 +37,7 @@ const READERS: Partial<Record<keyof Config, readonly string[]>> = {
   rewrite: ['policy'],
   routes: ['router'],
   dns: ['credential-store'],
+  console: ['console'],
 };
 
 /**
@@ -55,6 +57,7 @@ export async function checkFiles(config: Config, services?: readonly string[]): 
   if (needs('listeners')) await checkListeners(check);
   await checkBus(check);
   await checkMetrics(check);
+  if (needs('console')) await checkConsole(check, services === undefined || services.includes('listener'));
   if (needs('directory')) await checkDirectory(check);
   if (needs('directory')) await checkLdap(check);
   if (needs('authentication')) await checkProviders(check);
@@ -118,11 +121,6 @@ async function checkListeners(check: FileCheck): Promise<void> {
   }
 }
 
-function add(check: FileCheck, { problems, warnings }: TlsFindings): void {
-  check.problems.push(...problems);
-  check.warnings.push(...warnings);
-}
-
 async function warnAboutMode(check: FileCheck, file: string): Promise<void> {
   const warning = await modeWarning(file);
   if (warning !== undefined) check.warnings.push(warning);
@@ -136,18 +134,6 @@ async function checkBus(check: FileCheck): Promise<void> {
   if (typeof bus.user === 'object') await place(check, ['bus', 'user'], new SecretReference(bus.user));
   const password = await place(check, ['bus', 'password'], bus.password);
   if (password !== undefined) check.config = { ...check.config, bus: { ...bus, password } };
-}
-
-async function checkMetrics(check: FileCheck): Promise<void> {
-  const { metrics } = check.config;
-  const token = await place(check, ['metrics', 'token'], metrics?.token);
-  if (metrics === undefined || token === undefined) return;
-  // RFC 6750 §2.1 has fewer characters, and clients send these.
-  if (!(token instanceof SecretReference) && !/^[\x21-\x7e]+$/.test(token.reveal())) {
-    const message = 'no client can show this token: it must be of printable ASCII characters, without spaces';
-    check.problems.push({ path: ['metrics', 'token'], message });
-  }
-  check.config = { ...check.config, metrics: { ...metrics, token } };
 }
 
 async function checkDirectory(check: FileCheck): Promise<void> {
@@ -216,20 +202,6 @@ async function checkData(check: FileCheck): Promise<void> {
       check.problems.push({ path, message: `folder ${data} cannot be written: ${errorText(error)}` });
       return;
     }
-  }
-}
-
-/** A secret that is named by file or variable, read; as it is when that fails. */
-async function place(check: FileCheck, path: PropertyKey[], secret: Secret | undefined): Promise<Secret | undefined> {
-  if (secret === undefined) return undefined;
-  try {
-    const read = await readSecret(secret);
-    if (read.warning !== undefined) check.warnings.push(read.warning);
-    return read.secret;
-  } catch (error) {
-    if (!(error instanceof SealpostError)) throw error;
-    check.problems.push({ path, message: error.message });
-    return secret;
   }
 }
 

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { Secret } from '#shared/secret.ts';
 import type { RouteOauth } from './schema/oauth.ts';
 import { parseVia, type RouteHop } from './schema/route.ts';
-import type { Config, LdapConfig, ListenerConfig, RouteConfig } from './schema/schema.ts';
+import type { Config, ConsoleConfig, LdapConfig, ListenerConfig, RouteConfig } from './schema/schema.ts';
 import { SecretReference } from './secrets.ts';
 
 /** The configuration with every relative path made absolute, from the folder of the configuration file. */
@@ -10,7 +10,7 @@ export function resolvePaths(config: Config, folder: string): Config {
   const at = (path: string): string => resolve(folder, path);
   const maybe = (path: string | undefined): string | undefined => (path === undefined ? undefined : at(path));
   const secret = (s: Secret): Secret => secretAt(s, folder);
-  const { bus, tls, directory, credentials, dns, metrics } = config;
+  const { bus, tls, directory, credentials, dns, metrics, console } = config;
   return {
     ...config,
     node: { ...config.node, data: at(config.node.data) },
@@ -42,6 +42,7 @@ export function resolvePaths(config: Config, folder: string): Config {
     credentials: { ...credentials, ...(typeof credentials.nek === 'string' && { nek: at(credentials.nek) }) },
     routes: config.routes.map((route) => routeAt(route, folder)),
     ...(metrics?.token && { metrics: { ...metrics, token: secret(metrics.token) } }),
+    ...(console && { console: consoleAt(console, folder) }),
     dns: {
       ...dns,
       zones: dns.zones.map((zone) => ({
@@ -61,6 +62,16 @@ function tlsAt(tls: NonNullable<Config['tls']>, folder: string): NonNullable<Con
     ...(key !== undefined && { key: at(key) }),
     ...(typeof nek === 'string' && { nek: at(nek) }),
     names: tls.names.map((entry) => ({ ...entry, certificate: at(entry.certificate), key: at(entry.key) })),
+  };
+}
+
+function consoleAt(console: ConsoleConfig, folder: string): ConsoleConfig {
+  const { certificate, key, tokens } = console;
+  return {
+    ...console,
+    ...(certificate && { certificate: resolve(folder, certificate) }),
+    ...(key && { key: resolve(folder, key) }),
+    tokens: tokens.map((entry) => ({ ...entry, token: secretAt(entry.token, folder) })),
   };
 }
 

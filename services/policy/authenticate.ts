@@ -157,6 +157,9 @@ function conclude(
   } else {
     log.info({ ...fields, reason: whatIsWrong(facts) }, 'Authentication failed');
   }
+  if (verdict.action === 'accept' && request.appPassword !== undefined) {
+    return { ...verdict, appPassword: request.appPassword };
+  }
   if (verdict.action === 'accept' || (verdict.action === 'defer' && facts.password !== 'locked')) return verdict;
   return { ...verdict, delayMs: failures.delay(logIn) };
 }

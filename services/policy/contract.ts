@@ -83,7 +83,8 @@ export const ConnectVerdict = z.union([
  */
 const atFault = { delayMs: z.number().int().min(0).max(60_000).optional() };
 export const AuthenticateVerdict = z.union([
-  z.object({ action: z.literal('accept'), user: z.string(), why: Why }),
+  /** `appPassword`: the name of the one that it was, which is for mail alone. */
+  z.object({ action: z.literal('accept'), user: z.string(), appPassword: z.string().optional(), why: Why }),
   z.discriminatedUnion('action', [Reject.extend(atFault), Defer.extend(atFault)]),
 ]);
 export type AuthenticateVerdict = z.infer<typeof AuthenticateVerdict>;

@@ -19,6 +19,7 @@ const SERVICES = [
   'router-2',
   'credential-store-1',
   'credential-store-2',
+  'console',
 ];
 const KILLED = ['listener', 'policy', 'signer', 'router-1', 'credential-store-1', 'nats-1'];
 const LISTENERS = ['--scale', 'extra-listener=2'];
@@ -36,13 +37,17 @@ test('compose.yaml: three listeners, and one container of each kind killed under
     await project.compose('up', '--detach', ...LISTENERS);
     assert.equal((await project.containers('listener')).length, 1);
     assert.equal((await project.containers('extra-listener')).length, 2);
-    for (const service of ['listener', 'policy', 'signer', 'router', 'credential-store', 'operator']) {
+    for (const service of ['listener', 'policy', 'signer', 'router', 'credential-store', 'console', 'operator']) {
       const check = ['config', 'check', service];
       const container = ['router', 'credential-store'].includes(service) ? `${service}-1` : service;
       if (service === 'operator') await project.operator(...check);
       else await project.exec(container, 'sealpost', ...check);
     }
     await project.healthy(SERVICES);
+    assert.match(
+      await project.exec('console', 'sealpost', 'console', 'link'),
+      /^https:\/\/localhost:8443\/sign-in\/link#/,
+    );
     await project.operator('keys', 'create', DOMAIN, 's1');
     await waitFor(async () => / active .* 3\/3 /.test(await project.operator('keys', 'list')), {
       what: 'the key to sign everywhere',
@@ -179,6 +184,7 @@ async function isTight(project: ComposeProject): Promise<void> {
     signer: [...own, nek],
     'router-1': own,
     'credential-store-1': [...own, nek],
+    console: [...own, 'certificate-key.pem', 'certificate.pem'],
   };
   for (const [service, files] of Object.entries(secrets)) {
     const script = 'id -u; touch /opt/sealpost/x /etc/x 2>/dev/null; echo $?; ls /run/sealpost /run/sealpost-nek';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SERVICES } from '#services/topology.ts';
+import { MAIL_SERVICES } from '#services/topology.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { startNatsCluster } from '#test/kit/bus/nats-server.ts';
 import { freePorts } from '#test/kit/free-port.ts';
@@ -35,7 +35,7 @@ test('a rolling restart of every process under load', {
   for (const [i, port] of (await freePorts(NODES)).entries()) {
     nodes.push(undo.use(await SealpostNode.create({ name: `edge-${i + 1}`, port, nek, sink: sink.port, config })));
   }
-  for (const node of nodes) for (const service of SERVICES) await node.start(service);
+  for (const node of nodes) for (const service of MAIL_SERVICES) await node.start(service);
   await nodes[0]?.createKey('example.com', 's1');
 
   const loads = nodes.map(
@@ -69,7 +69,7 @@ test('a rolling restart of every process under load', {
     });
   }
   for (const node of nodes) {
-    for (const service of SERVICES) {
+    for (const service of MAIL_SERVICES) {
       await t.test(`${service} of edge-${nodes.indexOf(node) + 1}`, async () => {
         const program = node.programs.get(service);
         const exit = await program?.stop(20_000);

@@ -14,6 +14,7 @@ import { RELAY_RULES } from './relay.ts';
 import { REWRITE_RULES } from './rewrite.ts';
 import { ROUTE_RULES } from './routes.ts';
 import { duplicates, type Rule } from './rule.ts';
+import { CONSOLE_RULES } from './servers/console.ts';
 import { METRICS_RULES } from './servers/metrics.ts';
 import { MTA_STS_RULES } from './servers/mta-sts.ts';
 import { TLS_RULES } from './tls.ts';
@@ -234,6 +235,7 @@ export const RULES: readonly Rule[] = [
   ...DNS_RULES,
   ...KEY_RULES,
   ...METRICS_RULES,
+  ...CONSOLE_RULES,
   ...MTA_STS_RULES,
   ...RATE_RULES,
   ...REWRITE_RULES,

@@ -15,6 +15,7 @@ import { dsnSection } from './reports/dsn.ts';
 import { rewriteSection } from './rewrite.ts';
 import { routeEntry } from './routes.ts';
 import { rulesSection } from './rules/entry.ts';
+import { consoleSection } from './servers/console.ts';
 import { metricsSection } from './servers/metrics.ts';
 import { httpChallengeSection, orderedCertificate } from './tls/ordered.ts';
 import { mtaStsSection, tlsRptSection } from './tls/published.ts';
@@ -168,6 +169,7 @@ export const ConfigSchema = z.strictObject({
     })
     .prefault({}),
   metrics: metricsSection,
+  console: consoleSection,
   audit: z
     .strictObject({
       keep: duration('400d', 86_400_000, TEN_YEARS_MS).describe(
@@ -190,6 +192,7 @@ export type RouteConfig = Config['routes'][number];
 export type DomainConfig = Config['domains'][number];
 export type RatesConfig = Config['rates'];
 export type DnsConfig = Config['dns'];
+export type ConsoleConfig = NonNullable<Config['console']>;
 export type ProviderConfig = Config['authentication']['oauth'][number];
 export type OrderedCertificate = Config['certificates'][number];
 export type LdapConfig = NonNullable<Config['directory']['ldap']>;

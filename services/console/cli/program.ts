@@ -31,6 +31,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   groups: () => import('./directory/commands/groups.ts'),
   directory: () => import('./directory/commands/directory.ts'),
   locks: () => import('./commands/locks.ts'),
+  console: () => import('./console/command.ts'),
   dmarc: () => import('./mail/commands/dmarc.ts'),
   capture: () => import('./mail/commands/capture.ts'),
   send: () => import('./commands/send.ts'),

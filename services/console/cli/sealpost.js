@@ -1,6 +1,7 @@
-#!/usr/bin/env -S node --min-semi-space-size=8 --max-semi-space-size=16
+#!/usr/bin/env -S node --disable-warning=ExperimentalWarning --min-semi-space-size=8 --max-semi-space-size=16
 // Without the limit V8 lets its space for young objects grow to 100 MB under load, which makes nothing faster here. From 1 MB
 // it would collect garbage all through the start, which is a tenth of a start.
+// The console has Node take the types out of the modules of its page, which Node calls experimental.
 // The command. Plain JavaScript, so that a Node that cannot read the rest can say so.
 import module from 'node:module';
 import { fileURLToPath } from 'node:url';

@@ -12,6 +12,7 @@ import type { Contract } from '#shared/contract.ts';
 import type { KeyStatus } from '#shared/keys/key-status.ts';
 import { gauge } from '#shared/metrics.ts';
 import type { CertificateStatus } from '#shared/tls/certificate-status.ts';
+import { consoleContract } from '../contract.ts';
 
 /**
  * What is not counted but read when somebody asks: the state of the services of this very process, by the way that all calls
@@ -50,6 +51,8 @@ const stuck = gauge('key_problem', 'Keys that do not come on: 1, or 2 where a pe
 ]);
 const expires = gauge('certificate_expires_seconds', 'When a certificate of the cluster ends, in Unix time', ['name']);
 const order = gauge('certificate_problem', 'Certificates that could not be ordered', ['name']);
+
+const signedIn = gauge('console_sessions', 'Sessions of people who are signed in to the console', []);
 
 /** What is said of a service: `forget` takes all of it back; `ask` asks it, and answers what puts in what it said. */
 type Reading = { forget(): void; ask(node: Watched): Promise<() => void> };
@@ -124,6 +127,13 @@ const READ: Record<ServiceName, Reading> = {
         behind.set({ service: 'credential-store' }, Number(first.behind !== undefined));
         readCertificates(certificates);
       };
+    },
+  },
+  console: {
+    forget: () => signedIn.remove(),
+    ask: async (node) => {
+      const { sessions } = await ask(node, consoleContract)['status-show']({}, here(node));
+      return () => signedIn.set(sessions);
     },
   },
 };

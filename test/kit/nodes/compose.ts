@@ -78,6 +78,7 @@ export class ComposeProject implements AsyncDisposable {
       NODE_IMAGE: imageOf('NODE_IMAGE'),
       NATS_IMAGE: imageOf('NATS_IMAGE'),
       MX_PORTS: first(2525),
+      CONSOLE_PORT: first(8443),
       SUBMISSION_PORTS: first(2587),
       SUBMISSIONS_PORTS: first(2465),
       EXTRA_MX_PORTS: others(2525),
@@ -90,7 +91,8 @@ export class ComposeProject implements AsyncDisposable {
   static async create(options: ComposeOptions = {}): Promise<ComposeProject> {
     await removeLeftOvers();
     const ports = new Map<number, number[]>();
-    for (const port of [2525, 2587, 2465]) ports.set(port, await freePorts(PUBLISHED, [...ports.values()].flat()));
+    for (const port of [2525, 2587, 2465, 8443])
+      ports.set(port, await freePorts(PUBLISHED, [...ports.values()].flat()));
     return new ComposeProject(ports, options);
   }
 

@@ -32,13 +32,10 @@ test('a subject that is spelled elsewhere is named', () => {
 
 test('a service without its contract or its service file is named', () => {
   const tree = new Map(
-    [
-      'services/topology.ts',
-      'services/a/contract.ts',
-      'services/a/service.ts',
-      'services/b/x/y.ts',
-      'services/console/z.ts',
-    ].map((file) => [file, '']),
+    ['services/topology.ts', 'services/a/contract.ts', 'services/a/service.ts', 'services/b/x/y.ts'].map((file) => [
+      file,
+      '',
+    ]),
   );
   assert.deepEqual(missingServiceFiles(tree), ['services/b/contract.ts', 'services/b/service.ts']);
 });

@@ -16,11 +16,10 @@ export function spelledSubjects(tree: Tree): string[] {
     .map(([file]) => file);
 }
 
-/** What each service must have and does not. A console serves nobody: it has no contract. */
+/** What each service must have and does not. */
 export function missingServiceFiles(tree: Tree): string[] {
   const names = new Set([...tree.keys()].flatMap((file) => /^services\/([^/]+)\//.exec(file)?.[1] ?? []));
   return [...names]
-    .filter((name) => name !== 'console')
     .flatMap((name) => ['contract.ts', 'service.ts'].map((file) => `services/${name}/${file}`))
     .filter((file) => !tree.has(file));
 }

@@ -20,7 +20,7 @@ import { natsServerConfig } from './nats-server-config.ts';
  *   tls-nek/           tls.nek                            for listeners and credential-stores, and to import certificates
  *   <service>/         bus-password, ca.pem               for the service; `operator` is for commands, `streams` for
  *                                                         `sealpost cluster streams` alone
- *   listener/          and certificate.pem, certificate-key.pem
+ *   listener/          and certificate.pem, certificate-key.pem; those of console/ are for its page
  *   policy/            and users.yaml
  *
  * Where every host is a whole node, `node/` has all of what the services have, beside `operator/` and `streams/`.
@@ -101,6 +101,11 @@ async function fill(files: ClusterFiles, hosts: ClusterHosts): Promise<Migration
   const outside = await authority(files, 'listeners');
   const listener = `${folderOf('listener')}/certificate`;
   await files.pair(`${listener}.pem`, `${listener}-key.pem`, signed(outside, listeners, 'server'));
+  // Of a whole node the console shows that of its listeners.
+  if (!whole) {
+    const names = [...new Set([...listeners, 'localhost', '127.0.0.1'])];
+    await files.pair('console/certificate.pem', 'console/certificate-key.pem', signed(outside, names, 'server'));
+  }
   await files.make(`${folderOf('policy')}/users.yaml`, () => 'users: []\n');
 
   const trusted = step === 'done' ? undefined : former?.certificate;

@@ -1,5 +1,5 @@
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
-import { ACCESS, CONTRACTS } from '#services/topology.ts';
+import { MAIL_SERVICES } from '#services/topology.ts';
 import { formatDuration } from '#shared/units.ts';
 import { type CertificateFacts, gatherCertificatesIfAny } from '../../reports/certificates/facts.ts';
 import { examineCluster } from '../../reports/cluster/checks.ts';
@@ -40,8 +40,6 @@ async function certificatesOf(caller: Caller, { processes }: ClusterFacts): Prom
   return gatherCertificatesIfAny(caller.client(credentialStoreContract), caller, members).catch(() => undefined);
 }
 
-/** Contracts of services that one can start. */
-const SERVICES = Object.keys(CONTRACTS).filter((name) => name in ACCESS);
 const COLUMNS = [
   'NODE',
   'SERVICES',
@@ -67,10 +65,9 @@ function row(facts: ProcessFacts, cluster: ClusterFacts): string[] {
   const { member, roundTrip, queue, keys } = facts;
   // Of a process that does not answer, as it was last heard.
   const { clock = member.clock } = facts;
-  const whole = SERVICES.every((service) => member.services.includes(service));
   return [
     member.node,
-    whole ? 'all' : member.services.join(', '),
+    servicesText(member.services),
     member.version,
     stateOf(facts, cluster),
     String(member.epoch),
@@ -81,6 +78,11 @@ function row(facts: ProcessFacts, cluster: ClusterFacts): string[] {
     queue?.copies === undefined ? '-' : `${queue.copies.elsewhere} out, ${queue.copies.held} in`,
     keys === undefined ? '-' : String(keys.revision),
   ];
+}
+
+function servicesText(services: readonly string[]): string {
+  if (!MAIL_SERVICES.every((service) => services.includes(service))) return services.join(', ');
+  return services.includes('console') ? 'all, console' : 'all';
 }
 
 function forPrograms(facts: ProcessFacts, cluster: ClusterFacts): object {

@@ -1,14 +1,7 @@
 import type { Command } from 'commander';
-import { memberContract } from '#cluster/members/member-contract.ts';
-import { gatherCertificatesIfAny } from '../../reports/certificates/facts.ts';
 import { examine } from '../../reports/doctor/checks.ts';
-import { gatherExposures } from '../../reports/doctor/exposure.ts';
-import { gatherDamage, gatherFacts } from '../../reports/doctor/facts.ts';
 import { type Facts, needsAttention } from '../../reports/doctor/finding.ts';
-import { gatherLdap } from '../../reports/doctor/ldap.ts';
-import { gatherFilters } from '../../reports/doctor/mail-filters.ts';
-import { gatherSentMail } from '../../reports/doctor/sent-mail.ts';
-import { gatherWaitingMail } from '../../reports/doctor/waiting-mail.ts';
+import { gatherDoctor } from '../../reports/doctor/gather.ts';
 import { type CommonOptions, print, readConfig, withCommon, withStore } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { findingLine } from '../findings.ts';
@@ -24,24 +17,7 @@ export function register(program: Command): void {
 
 async function doctor(domain: string | undefined, options: CommonOptions): Promise<void> {
   const config = await readConfig(options, ['domains', 'credentials', 'routes']);
-  const facts = await withStore(options, async (store, caller) => {
-    // Keys can be looked at also where no process lists the others.
-    const { members } = await caller
-      .client(memberContract)
-      ['member-list']({})
-      .catch(() => ({ members: [] }));
-    const [sent, waiting, damage, exposures, ldap, filters, certificates] = await Promise.all([
-      gatherSentMail(caller, members),
-      gatherWaitingMail(caller, members),
-      gatherDamage(caller),
-      gatherExposures(caller, members),
-      gatherLdap(caller, members),
-      gatherFilters(caller, members),
-      gatherCertificatesIfAny(store, caller, members),
-    ]);
-    const others = { waiting, exposures, ldap, filters, certificates };
-    return gatherFacts(store, config, { ...sent, ...damage, members, ...others }, domain);
-  });
+  const facts = await withStore(options, (store, caller) => gatherDoctor(caller, store, config, domain));
   const findings = examine(facts);
   const ok = !needsAttention(findings);
   print(options, { ok, node: facts.status.node, ...counts(facts), findings }, () =>

@@ -3,10 +3,11 @@ import { Argument, type Command } from 'commander';
 import { requireConfig } from '#cluster/config/load.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import type { NodeOptions, RunningNode } from '#services/node.ts';
-import { SERVICES, type ServiceName } from '#services/topology.ts';
+import { calls, SERVICES, type ServiceName } from '#services/topology.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { createLogger, type Logger } from '#shared/log.ts';
 import { type CommonOptions, configFile, withCommon } from '../context.ts';
+import { operator } from '../operator.ts';
 import { serveHealth } from '../start/health.ts';
 import { runNode } from '../start/lifecycle.ts';
 import {
@@ -31,25 +32,33 @@ export function register(program: Command): void {
 }
 
 type StartOptions = CommonOptions & { health?: string };
+/** Undefined: all. */
+type Chosen = readonly ServiceName[] | undefined;
 
 async function start(names: ServiceName[], options: StartOptions): Promise<void> {
-  const services = names.length === 0 ? SERVICES : names;
+  const services = names.length === 0 ? undefined : names;
   const file = configFile(options);
   await (file === undefined ? startSandbox(services, options) : startFrom(file, services, options));
 }
 
-async function startFrom(file: string, services: readonly ServiceName[], options: StartOptions): Promise<void> {
+async function startFrom(file: string, services: Chosen, options: StartOptions): Promise<void> {
   const { config, warnings } = await requireConfig(file, { services });
   const { log, output } = createLogger({ level: config.log.level });
   for (const warning of warnings) log.warn({ file }, warning);
   await runNode(async () => {
-    const node = await startNode({ config, services, log, logDropped: () => output.dropped, configFile: file });
-    await serveQuestions(node, services, log, options);
+    const node = await startNode({
+      config,
+      ...(services && { services }),
+      log,
+      logDropped: () => output.dropped,
+      configFile: file,
+    });
+    await serveQuestions(node, log, options);
     return node;
   }, log);
 }
 
-async function startSandbox(services: readonly ServiceName[], options: StartOptions): Promise<void> {
+async function startSandbox(services: Chosen, options: StartOptions): Promise<void> {
   const folder = resolve(SANDBOX_FOLDER);
   const config = await prepareSandbox(folder);
   const password = await sandboxPassword(folder);
@@ -58,31 +67,38 @@ async function startSandbox(services: readonly ServiceName[], options: StartOpti
   const { log, output } = createLogger({ level });
   await runNode(async () => {
     const first = { ...config, log: { ...config.log, level } };
-    const node = await startNode({ config: first, services, log, logDropped: () => output.dropped }).catch(
-      (error: unknown) => {
-        throw explainPorts(error, config);
-      },
-    );
+    const node = await startNode({
+      config: first,
+      ...(services && { services }),
+      log,
+      logDropped: () => output.dropped,
+    }).catch((error: unknown) => {
+      throw explainPorts(error, config);
+    });
     await createSandboxKeys(node.bus);
-    await serveQuestions(node, services, log, options);
-    if (options.json) console.error(JSON.stringify({ listeners: config.listeners, user: SANDBOX_USER, folder }));
-    else console.error(sandboxBanner(config, folder, password));
+    await serveQuestions(node, log, options);
+    const link = await consoleLink(node);
+    if (options.json)
+      console.error(JSON.stringify({ listeners: config.listeners, user: SANDBOX_USER, folder, console: link }));
+    else console.error(sandboxBanner(config, folder, { password, link }));
     node.settings.replace(config);
     return node;
   }, log);
 }
 
+/** Undefined where the services that were named leave the console out. */
+async function consoleLink({ bus, services }: RunningNode): Promise<string | undefined> {
+  if (!services.includes('console')) return undefined;
+  const made = await calls(bus, 'operator', 'console')['link-create']({ role: 'operator', person: operator() });
+  return made.url;
+}
+
 /** Answer those who look after the process; where that fails, the node is stopped. */
-async function serveQuestions(
-  node: RunningNode,
-  services: readonly ServiceName[],
-  log: Logger,
-  { health }: StartOptions,
-): Promise<void> {
+async function serveQuestions(node: RunningNode, log: Logger, { health }: StartOptions): Promise<void> {
   try {
-    if (health !== undefined) await serveHealth(node, services, health);
+    if (health !== undefined) await serveHealth(node, node.services, health);
     const { MetricsServer } = await import('../../metrics/server.ts');
-    await MetricsServer.start(node, services, log);
+    await MetricsServer.start(node, node.services, log);
   } catch (error) {
     await node.stop();
     throw error;
@@ -98,7 +114,7 @@ async function startNode(options: NodeOptions): Promise<RunningNode> {
 /** The sandbox's ports are fixed, so that commands can be pasted: say which are needed when one is taken. */
 function explainPorts(error: unknown, config: Config): unknown {
   if (!errorText(error).includes('EADDRINUSE')) return error;
-  const ports = config.listeners.map((l) => l.port).join(', ');
+  const ports = [...config.listeners, ...(config.console ? [config.console] : [])].map(({ port }) => port).join(', ');
   return new SealpostError(
     'port-taken',
     `${error instanceof Error ? error.message : String(error)}. The sandbox needs ports ${ports} of 127.0.0.1: ` +

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { memberContract } from '#cluster/members/member-contract.ts';
+import { type Member, memberContract } from '#cluster/members/member-contract.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { listenerContract } from '#services/listener/contract.ts';
 import { policyContract } from '#services/policy/contract.ts';
@@ -9,6 +9,7 @@ import { CALL_ERRORS } from '#shared/contract.ts';
 import { type Directive, directiveText } from '#shared/directive.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { StoreDamage } from '#shared/store-damage.ts';
+import { consoleContract } from '../../contract.ts';
 import { damageText, mailText } from '../../reports/damage.ts';
 import { type Caller, type CommonOptions, openCaller, print, withCommon } from '../context.ts';
 import { EXIT } from '../exit.ts';
@@ -27,12 +28,16 @@ export function register(program: Command): void {
 
 async function status(options: CommonOptions): Promise<void> {
   await using caller = await openCaller(options);
-  const [answers, logDropped] = await Promise.all([askAll(caller), askLog(caller)]);
+  const heard = ask(caller.client(memberContract)['member-list']({}, PATIENCE)).then((answer) =>
+    answer.ok ? answer.value.members.filter(({ state }) => state !== 'gone') : [],
+  );
+  const [answers, console, members] = await Promise.all([askAll(caller), askConsole(caller, heard), heard]);
+  const logDropped = droppedLines(caller, members);
   const { listener, router, signer, 'credential-store': store } = answers;
   const value = {
     node: caller.config.node.name,
     services: Object.fromEntries(
-      Object.entries(answers).map(([name, answer]) => [name, answer.ok ? { ok: true } : answer]),
+      Object.entries({ ...answers, ...console }).map(([name, answer]) => [name, answer.ok ? { ok: true } : answer]),
     ),
     listeners: listener.ok ? listener.value.listeners : [],
     queue: router.ok ? router.value : null,
@@ -40,15 +45,15 @@ async function status(options: CommonOptions): Promise<void> {
     keys: store.ok ? store.value : null,
     logDropped,
   };
-  print(options, value, () => [report(answers), ...(logDropped === 0 ? [] : [logText(logDropped)])].join('\n\n'));
-  if (Object.values(answers).some((answer) => !answer.ok)) process.exitCode = EXIT.failed;
+  print(options, value, () =>
+    [report(answers, console), ...(logDropped === 0 ? [] : [logText(logDropped)])].join('\n\n'),
+  );
+  if (Object.values({ ...answers, ...console }).some((answer) => !answer.ok)) process.exitCode = EXIT.failed;
 }
 
 /** Lines that are missing in the logs of this node's processes, as far as they say. */
-async function askLog(caller: Caller): Promise<number> {
-  const heard = await ask(caller.client(memberContract)['member-list']({}, PATIENCE));
-  const members = heard.ok ? heard.value.members : [];
-  const own = members.filter(({ node, state }) => node === caller.config.node.name && state !== 'gone');
+function droppedLines({ config }: Caller, members: readonly Member[]): number {
+  const own = members.filter(({ node }) => node === config.node.name);
   return own.reduce((sum, { logDropped = 0 }) => sum + logDropped, 0);
 }
 
@@ -75,10 +80,18 @@ async function askAll(caller: Caller) {
   return { listener, policy, router, signer, 'credential-store': store };
 }
 
-function report(answers: Answers): string {
+/** Not every cluster has a console: it is asked where somebody runs it. */
+async function askConsole(caller: Caller, heard: Promise<readonly Member[]>) {
+  if (!(await heard).some(({ services }) => services.includes('console'))) return {};
+  return { console: await ask(caller.client(consoleContract)['status-show']({}, PATIENCE)) };
+}
+
+type ConsoleAnswer = Awaited<ReturnType<typeof askConsole>>;
+
+function report(answers: Answers, own: ConsoleAnswer): string {
   const { listener, router } = answers;
-  const details = detailsOf(answers);
-  const services = Object.entries(answers).map(([name, answer]) => [
+  const details = { ...detailsOf(answers), ...consoleDetails(own) };
+  const services = Object.entries({ ...answers, ...own }).map(([name, answer]) => [
     name,
     answer.ok ? 'answers' : 'silent',
     answer.ok ? (details[name] ?? '') : answer.error,
@@ -142,6 +155,10 @@ function detailsOf({ listener, router, signer, 'credential-store': store }: Answ
     ].join(', ');
   }
   return details;
+}
+
+function consoleDetails({ console }: ConsoleAnswer): Record<string, string> {
+  return console?.ok ? { console: `${console.value.origin}, ${count(console.value.sessions, 'session')}` } : {};
 }
 
 /** How many keys there are, whether this node follows the others, and which of the others do not follow. */

@@ -10,6 +10,7 @@ import { routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import type { ServiceName } from '#services/topology.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import { consoleContract } from '../../contract.ts';
 import type { Health } from './health-check.ts';
 
 /**
@@ -83,6 +84,10 @@ const CHECKS: Record<ServiceName, (running: RunningNode) => Promise<string[]>> =
     const { state, problem } = await client(running.bus, credentialStoreContract)['status-show']({}, thisNode(running));
     if (state === 'away') return [`it cannot reach the other nodes${problem === undefined ? '' : `: ${problem}`}`];
     return state === 'behind' ? ['it has yet to catch up with the other nodes'] : [];
+  },
+  console: async (running) => {
+    await client(running.bus, consoleContract)['status-show']({}, thisNode(running));
+    return [];
   },
 };
 

@@ -56,6 +56,7 @@ export function sandboxData(folder: string): Record<string, unknown> {
     directory: { users: FILES.users },
     routes: [{ to: '*', via: 'capture' }],
     credentials: { nek: FILES.nek },
+    console: { people: [{ user: SANDBOX_USER.name, role: 'operator' }] },
   };
 }
 
@@ -157,8 +158,11 @@ async function exists(file: string): Promise<boolean> {
   }
 }
 
+/** `link` signs a browser in to the console, once. */
+export type SandboxAccess = { password: Secret; link: string | undefined };
+
 /** What a newcomer needs to know, for a terminal 80 columns wide. */
-export function sandboxBanner(config: Config, folder: string, password: Secret): string {
+export function sandboxBanner(config: Config, folder: string, { password, link }: SandboxAccess): string {
   const listeners = config.listeners.map(({ name, address, port, tls, kind }) => {
     const how = { none: 'no TLS', starttls: 'STARTTLS', 'starttls-required': 'STARTTLS required', implicit: 'TLS' }[
       tls
@@ -190,5 +194,14 @@ then look at it, and at the verdict on its signatures:
 
   npx sealpost capture list
   npx sealpost capture show 1
+${link === undefined ? '' : consoleText(link)}`;
+}
+
+function consoleText(link: string): string {
+  return `
+Or in your browser, which does not know the certificate of this sandbox; this link signs it in, once, within ten
+minutes ("npx sealpost console link" makes another):
+
+  ${link}
 `;
 }

@@ -1,3 +1,4 @@
+import type { Member } from '#cluster/members/member-contract.ts';
 import { formatDuration } from '#shared/units.ts';
 import { CLUSTER_CERTIFICATE_CHECKS } from '../certificates/checks.ts';
 import { damagedMailFindings, damageFindings, voidCopyFindings } from '../damage.ts';
@@ -17,10 +18,12 @@ const KEEPERS = ['router', 'credential-store'];
 
 type Check = (facts: ClusterFacts) => Finding[];
 
+/** Those that look at nothing but what was heard. */
+const MEMBER_CHECKS: Record<string, Check> = { 'bus-away': away, gone };
+
 /** Every check by its name, which programs may rely on. */
 export const CLUSTER_CHECKS: Record<string, Check> = {
-  'bus-away': away,
-  gone,
+  ...MEMBER_CHECKS,
   unreachable,
   unheard,
   'same-name': twins,
@@ -88,6 +91,12 @@ export const CLUSTER_CHECKS: Record<string, Check> = {
 
 export function examineCluster(facts: ClusterFacts): (Finding & { check: string })[] {
   return runChecks(CLUSTER_CHECKS, facts);
+}
+
+/** What can be said of processes without asking them. */
+export function examineMembers(facts: Pick<ClusterFacts, 'node' | 'away'> & { members: readonly Member[] }) {
+  const { members, ...own } = facts;
+  return runChecks(MEMBER_CHECKS, { ...own, processes: members.map((member) => ({ member })) });
 }
 
 const answers = (p: ProcessFacts): boolean => p.trouble === undefined && p.sees !== undefined;

@@ -37,7 +37,7 @@ export type Traffic = {
   at: number;
   processes: ProcessTraffic[];
   /** Processes that live and did not answer, and why. */
-  silent: { node: string; services: string[]; reason: string }[];
+  silent: { node: string; process: string; services: string[]; reason: string }[];
 };
 
 const PATIENCE_MS = 2000;
@@ -51,12 +51,12 @@ export async function gatherTraffic(clients: Clients, members: readonly Member[]
   const silent: Traffic['silent'] = [];
   const live = members.filter(({ state }) => state !== 'gone');
   const asked = live.map(async (member) => {
-    const { node, services } = member;
+    const { node, process, services } = member;
     try {
       processes.push(await askProcess(clients, member));
     } catch (error) {
       const reason = error instanceof SealpostError ? describeError(error) : errorText(error);
-      silent.push({ node, services, reason });
+      silent.push({ node, process, services, reason });
     }
   });
   await Promise.all(asked);

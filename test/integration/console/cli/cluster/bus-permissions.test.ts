@@ -78,6 +78,10 @@ const CALLS: Record<string, string[]> = {
     'credential-store.serving-certificate-list',
     ...['credential-store.challenge-list', 'credential-store.audit-append'],
   ],
+  console: [
+    ...operations.filter((operation) => !NOT_FOR_OPERATORS.includes(operation)),
+    ...['policy.user-authenticate', 'credential-store.audit-append'],
+  ],
   operator: operations.filter((operation) => !NOT_FOR_OPERATORS.includes(operation)),
   // A process asks itself alone to drain its queue.
   node: operations.filter((operation) => operation !== 'router.queue-drain'),
@@ -95,16 +99,18 @@ const HEARS: Record<string, string[]> = {
   ],
   router: ['router.demand', 'router.present', 'router.tls-learned', 'router.directive-learned', 'member.heartbeat'],
   listener: ['router.present', 'credential-store.changed', 'credential-store.present', 'member.heartbeat'],
+  console: ['member.heartbeat'],
   operator: ['member.heartbeat'],
   node: events,
 };
-/** Whose requests it answers; each also answers those that ask every process, `operator` and `node`. */
+/** Whose requests it answers; each also answers those that ask every process, `console`, `operator` and `node`. */
 const ANSWERS: Record<string, BusUser[]> = {
-  'credential-store': ['credential-store', 'signer', 'policy', 'router', 'listener', 'operator', 'node'],
-  signer: ['credential-store', 'router', 'operator', 'node'],
-  policy: ['listener', 'operator', 'node'],
-  router: ['router', 'listener', 'operator', 'node'],
-  listener: ['credential-store', 'operator', 'node'],
+  'credential-store': ['credential-store', 'signer', 'policy', 'router', 'listener', 'console', 'operator', 'node'],
+  signer: ['credential-store', 'router', 'console', 'operator', 'node'],
+  policy: ['listener', 'console', 'operator', 'node'],
+  router: ['router', 'listener', 'console', 'operator', 'node'],
+  listener: ['credential-store', 'console', 'operator', 'node'],
+  console: ['console', 'operator', 'node'],
 };
 const BUCKETS = ['sealpost-credentials', 'sealpost-directory', 'sealpost-claims'];
 const changes = (bucket: string): string => `sealpost.v1.stream.event.${bucket}`;
@@ -203,7 +209,7 @@ function answers(user: BusUser): string[] {
   if (served.length === 0) return [];
   return [
     ...served.flatMap((service) => (ANSWERS[service] ?? []).map((caller) => reply(caller, service))),
-    ...['operator', 'node'].map((caller) => reply(caller, 'member')),
+    ...['console', 'operator', 'node'].map((caller) => reply(caller, 'member')),
   ];
 }
 

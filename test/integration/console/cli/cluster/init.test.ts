@@ -87,9 +87,8 @@ test('passwords go to files that their owner alone can read, never to the termin
     'sealpost.v1.credential-store.audit-append.*',
     ...['present', 'counts', 'greylist'].map((event) => `sealpost.v1.policy.event.${event}`),
     'sealpost.v1.member.event.heartbeat',
-    ...['listener.policy', 'operator.policy', 'node.policy', 'operator.member', 'node.member'].map(
-      (inbox) => `_INBOX_${inbox}.>`,
-    ),
+    ...['listener.policy', 'console.policy', 'operator.policy', 'node.policy'].map((inbox) => `_INBOX_${inbox}.>`),
+    ...['console.member', 'operator.member', 'node.member'].map((inbox) => `_INBOX_${inbox}.>`),
   ]);
 });
 

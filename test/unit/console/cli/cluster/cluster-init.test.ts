@@ -49,6 +49,10 @@ describe('sealpost cluster init', () => {
       'authority/routes-key.pem',
       'authority/routes-password',
       'authority/routes.pem',
+      'console/bus-password',
+      'console/ca.pem',
+      'console/certificate-key.pem',
+      'console/certificate.pem',
       'credential-store/bus-password',
       'credential-store/ca.pem',
       'listener/bus-password',
@@ -83,7 +87,7 @@ describe('sealpost cluster init', () => {
     }
     const before = contents(dir.path);
     const passwords = [...before].filter(([name]) => name.endsWith('bus-password')).map(([, text]) => text);
-    assert.equal(new Set(passwords).size, 7, 'no two users have one password');
+    assert.equal(new Set(passwords).size, 8, 'no two users have one password');
     assert.deepEqual(await initCluster(dir.path, HOSTS), { written: [], removed: [], step: 'done' });
     assert.deepEqual(contents(dir.path), before);
   });
@@ -103,6 +107,8 @@ describe('sealpost cluster init', () => {
         assert.ok(issued.validToDate.getTime() < authority.validToDate.getTime());
       }
     }
+    const page = certificate(dir.path, 'console/certificate.pem');
+    assert.ok(page.checkHost('mail.sealpost.test') && page.checkHost('localhost') && page.checkIP('127.0.0.1'));
     const [serverUse, clientUse] = ['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2'];
     assert.deepEqual([server.keyUsage, listener.keyUsage], [[serverUse], [serverUse]], 'no use as a client');
     assert.deepEqual(route.keyUsage, [serverUse, clientUse]);

@@ -1,0 +1,8 @@
+import { overviewEvents, overviewRoutes } from './overview.ts';
+import type { EventSource, Route } from './route.ts';
+
+/** Every area of the API. */
+export const ROUTES: readonly Route[] = [...overviewRoutes];
+
+/** What `GET /api/events` can tell. */
+export const EVENTS: readonly EventSource[] = [overviewEvents];

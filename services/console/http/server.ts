@@ -1,0 +1,165 @@
+import { createServer, type Server } from 'node:https';
+import cookie from '@fastify/cookie';
+import helmet from '@fastify/helmet';
+import rateLimit from '@fastify/rate-limit';
+import Fastify, { type FastifyInstance } from 'fastify';
+import { openPort, type Place, portOf } from '#cluster/open-port.ts';
+import { errorText } from '#shared/errors.ts';
+import { serveRoutes } from './api.ts';
+import type { Material } from './certificate.ts';
+import type { Desk } from './desk.ts';
+import { handleErrors } from './errors.ts';
+import { serveEvents } from './events.ts';
+import { serveFiles } from './files.ts';
+import { describeApi, serveDescription } from './openapi.ts';
+import { serveSignIn } from './sign-in.ts';
+
+/**
+ * The HTTPS server of the console: everything that faces a browser, and nothing that knows mail.
+ *
+ *   api.ts          the routes that api/areas.ts lists, each as api/route.ts declares it
+ *   guard.ts        who asks, and whether they may; sessions.ts, people.ts, links.ts: how they proved it
+ *   sign-in.ts      the few addresses that everybody may ask
+ *   events.ts       what happens, as it happens
+ *   files.ts        the page, which is in `../page`
+ *   openapi.ts      the description of all of it
+ *   errors.ts       errors as answers
+ *   certificate.ts  what the server shows
+ *
+ * To add an area to the API, see `api/route.ts`: nothing here changes.
+ *
+ * It trusts nobody: a request has a size, a time and a rate; whoever is not signed in gets the page, which shows nothing, and
+ * the ways to sign in. There is no proxy header that it believes.
+ */
+
+/** A session that is being started, a request, and a connection that nobody uses. */
+const HANDSHAKE_MS = 10_000;
+const HEADERS_MS = 10_000;
+const REQUEST_MS = 30_000;
+const IDLE_MS = 60_000;
+const MOST_CONNECTIONS = 1000;
+const MOST_HEADER_BYTES = 16 * 1024;
+const BODY_LIMIT = 64 * 1024;
+/** From one address (of IPv6, its /64): a page asks for some fifty files, and tables for rows as one scrolls. */
+const REQUESTS = { max: 6000, timeWindow: 60_000 };
+
+export class ConsoleServer {
+  readonly #app: FastifyInstance;
+  readonly #server: Server;
+  readonly #place: Place;
+
+  private constructor(app: FastifyInstance, server: Server, place: Place) {
+    this.#app = app;
+    this.#server = server;
+    this.#place = place;
+  }
+
+  /** Rejects with `listen-failed`. */
+  static async open(desk: Desk, place: Place, material: Material): Promise<ConsoleServer> {
+    let server: Server | undefined;
+    const app = Fastify({
+      bodyLimit: BODY_LIMIT,
+      exposeHeadRoutes: false,
+      forceCloseConnections: true,
+      // A path that comes in two forms is a way around rules; there is one.
+      routerOptions: { caseSensitive: true, ignoreTrailingSlash: false, maxParamLength: 1000 },
+      serverFactory: (handler) => {
+        server = createServer({ ...optionsOf(material), ...LIMITS }, handler);
+        server.maxConnections = MOST_CONNECTIONS;
+        return server;
+      },
+    });
+    await prepare(app, desk);
+    if (server === undefined) throw new Error('fastify made no server');
+    const opened = new ConsoleServer(app, server, place);
+    try {
+      await openPort(server, 'the console', place);
+    } catch (error) {
+      await opened.close();
+      throw error;
+    }
+    server.on('error', (error) => desk.log.error({ error: errorText(error) }, 'the console is not served'));
+    // Of a client that does not speak TLS, or does not trust the certificate.
+    server.on('tlsClientError', (error) => desk.log.debug({ error: errorText(error) }, 'no TLS with a browser'));
+    return opened;
+  }
+
+  get port(): number {
+    return portOf(this.#server, this.#place.port);
+  }
+
+  /** Show another certificate from now on. */
+  use(material: Material): void {
+    this.#server.setSecureContext(optionsOf(material));
+  }
+
+  /** Ends what is open. */
+  async close(): Promise<void> {
+    await this.#app.close();
+    if (!this.#server.listening) return;
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+const LIMITS = {
+  handshakeTimeout: HANDSHAKE_MS,
+  headersTimeout: HEADERS_MS,
+  requestTimeout: REQUEST_MS,
+  keepAliveTimeout: IDLE_MS,
+  maxHeaderSize: MOST_HEADER_BYTES,
+};
+
+function optionsOf({ certificate, key }: Material) {
+  return { cert: certificate, key, minVersion: 'TLSv1.2' } as const;
+}
+
+async function prepare(app: FastifyInstance, desk: Desk): Promise<void> {
+  // JSON is the only form of a body: a form of another site could send others without asking.
+  app.removeContentTypeParser('text/plain');
+  handleErrors(app, desk.log);
+  await app.register(helmet, HEADERS);
+  await app.register(cookie);
+  await app.register(rateLimit, {
+    ...REQUESTS,
+    addHeaders: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
+    addHeadersOnExceeding: {
+      'x-ratelimit-limit': false,
+      'x-ratelimit-remaining': false,
+      'x-ratelimit-reset': false,
+    },
+  });
+  await describeApi(app);
+  app.addHook('onSend', async (request, reply) => {
+    // What is answered is for this person now.
+    if (request.url.startsWith('/api/')) reply.header('cache-control', 'no-store');
+  });
+  serveSignIn(app, desk);
+  serveRoutes(app, desk);
+  serveEvents(app, desk);
+  serveDescription(app, desk);
+  serveFiles(app);
+  await app.ready();
+}
+
+/** Header fields that browsers obey. Nothing comes from elsewhere, nothing stands in the document itself. */
+const HEADERS = {
+  contentSecurityPolicy: {
+    useDefaults: false,
+    directives: {
+      defaultSrc: ["'none'"],
+      scriptSrc: ["'self'"],
+      styleSrc: ["'self'"],
+      imgSrc: ["'self'", 'data:'],
+      connectSrc: ["'self'"],
+      fontSrc: ["'self'"],
+      formAction: ["'self'"],
+      baseUri: ["'none'"],
+      frameAncestors: ["'none'"],
+    },
+  },
+  referrerPolicy: { policy: 'no-referrer' },
+  xFrameOptions: { action: 'deny' },
+  // It would hold for every port of the host, and there is nothing in clear text here to leave.
+  strictTransportSecurity: false,
+} as const;

@@ -1,0 +1,126 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { z } from 'zod';
+import { VERSION } from '#cluster/version.ts';
+import { SealpostError } from '#shared/errors.ts';
+import { newId } from '#shared/ids.ts';
+import { printable } from '#shared/text.ts';
+import type { Person } from '../api/access.ts';
+import { SessionReply, SignIn, SignInWays } from '../schemas/session.ts';
+import { parsePart } from './api.ts';
+import type { Desk } from './desk.ts';
+import { COOKIE, requireOwnPage, signedIn } from './guard.ts';
+import { jsonSchema } from './openapi.ts';
+import { type Proof, passwordProof, personOf, tokenProof } from './people.ts';
+
+/**
+ * How people sign in and out: the only routes that everybody may ask.
+ *
+ * A password is judged by policy, with the locks and delays of log-ins over SMTP; one that an app has (`sealpost users
+ * app-password`) opens no console. What was wrong is for the log: the answer is the same for a wrong password and for a user
+ * without an entry.
+ */
+
+/** From one address in a minute; each costs a hash of a password at most. */
+const SIGN_INS = { max: 60, timeWindow: 60_000 };
+const LONGEST_DELAY_MS = 30_000;
+
+export function serveSignIn(app: FastifyInstance, desk: Desk): void {
+  const tags = ['session'];
+  app.route({
+    method: 'GET',
+    url: '/api/sign-in',
+    schema: { summary: 'The ways to sign in', tags, security: [], response: { 200: jsonSchema(SignInWays, 'output') } },
+    handler: async (): Promise<SignInWays> => ({ ways: ['password', 'token', 'link'] }),
+  });
+  app.route({
+    method: 'POST',
+    url: '/api/sign-in',
+    config: { rateLimit: SIGN_INS },
+    schema: {
+      ...{ summary: 'Sign a browser in', tags, security: [], body: jsonSchema(SignIn, 'input') },
+      response: { 200: jsonSchema(SessionReply, 'output') },
+    },
+    preParsing: async (request) => requireOwnPage(request, desk.origin()),
+    handler: async (request, reply) => signIn(request, reply, desk),
+  });
+  app.route({
+    method: 'POST',
+    url: '/api/sign-out',
+    schema: { summary: 'End the session', tags, response: { 200: { type: 'object' } } },
+    preParsing: async (request) => requireOwnPage(request, desk.origin()),
+    handler: async (request, reply) => {
+      const { session } = signedIn(request, desk);
+      if (session !== undefined) desk.sessions.end(session);
+      reply.clearCookie(COOKIE, COOKIE_OPTIONS);
+      return {};
+    },
+  });
+  app.route({
+    method: 'GET',
+    url: '/api/session',
+    schema: { summary: 'Who is signed in', tags, response: { 200: jsonSchema(SessionReply, 'output') } },
+    handler: async (request) => sessionReply(signedIn(request, desk).person, desk),
+  });
+}
+
+/** RFC 6265bis §4.1.3.2: with this prefix no other host and no clear connection can set it. */
+const COOKIE_OPTIONS = { path: '/', secure: true, httpOnly: true, sameSite: 'strict' } as const;
+
+async function signIn(request: FastifyRequest, reply: FastifyReply, desk: Desk): Promise<SessionReply> {
+  const given = parsePart('body', SignIn, request.body) as z.output<typeof SignIn>;
+  const { sessions, settings, log } = desk;
+  const proof = await prove(given, request, desk);
+  const person = proof && personOf(proof, settings.current);
+  if (proof === undefined || person === undefined) {
+    throw new SealpostError(
+      'sign-in-failed',
+      FAILED['link' in given ? 'link' : 'token' in given ? 'token' : 'password'],
+    );
+  }
+  // Whoever was signed in with this browser before is not any more.
+  const before = sessions.use(request.cookies[COOKIE] ?? '');
+  if (before !== undefined) sessions.end(before.session);
+  reply.setCookie(COOKIE, sessions.begin(proof), COOKIE_OPTIONS);
+  const { name, role } = person;
+  log.info({ person: name, role, by: proof.by, peer: request.ip }, 'signed in to the console');
+  return sessionReply(person, desk);
+}
+
+const FAILED = {
+  password: 'the password is not right, or the user has no entry in console.people',
+  token: 'this token is not one of console.tokens',
+  link: 'this link was used before, or is older than ten minutes: make another one with "sealpost console link"',
+};
+
+async function prove(given: SignIn, request: FastifyRequest, desk: Desk): Promise<Proof | undefined> {
+  if ('link' in given) return desk.links.redeem(given.link);
+  if ('token' in given) return tokenProof(given.token, desk.settings.current);
+  return provePassword(given, request, desk);
+}
+
+type Password = Extract<SignIn, { password: string }>;
+
+/** Fails with `unavailable` where the password cannot be looked at now. */
+async function provePassword({ user, password }: Password, request: FastifyRequest, { policy, settings, log }: Desk) {
+  const peer = request.ip;
+  const client = { address: peer, name: null, helo: '' };
+  const facts = { session: newId(), listener: 'console', kind: 'submission', scope: 'external', client } as const;
+  const question = { facts, mechanism: 'PLAIN', user } as const;
+  const verdict = await policy['user-authenticate'](question, { bytes: Buffer.from(password) });
+  if (verdict.action === 'accept') {
+    const proof = verdict.appPassword === undefined ? passwordProof(verdict.user, user, settings.current) : undefined;
+    const fields = { user: printable(verdict.user), appPassword: verdict.appPassword, peer };
+    if (proof === undefined)
+      log.warn(fields, 'not signed in to the console: not in console.people, or by an app password');
+    return proof;
+  }
+  await delay(Math.min(verdict.delayMs ?? 0, LONGEST_DELAY_MS));
+  if (verdict.action === 'reject') return undefined;
+  throw new SealpostError('unavailable', `the password was not looked at: ${verdict.reply.text}`);
+}
+
+function sessionReply({ name, role, domains }: Person, { settings }: Desk): SessionReply {
+  const { node } = settings.current;
+  return { person: name, role, ...(domains && { domains: [...domains] }), node: node.name, version: VERSION };
+}
