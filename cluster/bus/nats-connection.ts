@@ -1,13 +1,13 @@
-import { once } from 'node:events';
-import { connect as connectSocket, isIP } from 'node:net';
+import { isIP } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
-import { connect, DebugEvents, Events, type Msg, type NatsConnection, type Subscription } from 'nats';
+import { DebugEvents, ErrorCode, Events, type Msg, type NatsConnection, NatsError, type Subscription } from 'nats';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Secret } from '#shared/secret.ts';
 import { endsWithin } from './bus.ts';
 import type { JetStreamAccess } from './jetstream-access.ts';
+import { connectClient } from './nats-transport.ts';
 import { inboxPrefix } from './subjects.ts';
 
 /**
@@ -36,7 +36,7 @@ export type NatsConnectionOptions = {
 };
 
 const DEFAULT_PORT = 4222;
-/** Longest time for a server to greet, and then to accept the login. */
+/** Longest time for a server to greet and to accept the login. */
 const CONNECT_LIMIT_MS = 3000;
 /** Pause between rounds over the servers; half of it is random, so that nodes do not reconnect all at the same time. */
 const RETRY_PAUSE_MS = 1500;
@@ -197,15 +197,13 @@ export class NatsLink implements JetStreamAccess {
         this.#last = server;
         return connection;
       } catch (error) {
-        problems.push(`${server.url}: ${errorText(error)}`);
+        problems.push(`${server.url}: ${reasonOf(error)}`);
       }
     }
     return undefined;
   }
 
-  async #connect({ host, port, tls }: Server): Promise<NatsConnection> {
-    // The client never closes a socket on which no greeting comes, so ask for one first.
-    await greeting(host, port, this.#closing.signal);
+  #connect({ host, port, tls }: Server): Promise<NatsConnection> {
     const { user, password, name } = this.#options;
     const files = this.#options.tls ?? (tls ? {} : undefined);
     const secure = files && {
@@ -216,7 +214,8 @@ export class NatsLink implements JetStreamAccess {
       ...(isIP(host) === 0 ? { servername: host } : {}),
       checkServerIdentity: (_name: string, certificate: PeerCertificate) => checkServerIdentity(host, certificate),
     };
-    return connect({
+    return connectClient({
+      signal: this.#closing.signal,
       servers: isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`,
       name,
       timeout: CONNECT_LIMIT_MS,
@@ -281,18 +280,9 @@ function parseServer(url: string): Server {
   return { url, host, port: port === '' ? DEFAULT_PORT : Number(port), tls: protocol === 'tls:' };
 }
 
-/** Resolves when something at this address greets as a NATS server does. */
-async function greeting(host: string, port: number, signal: AbortSignal): Promise<void> {
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_LIMIT_MS)]);
-  const socket = connectSocket({ host, port });
-  try {
-    const [first] = (await once(socket, 'data', { signal: limit })) as [Buffer];
-    if (!first.toString('latin1').startsWith('INFO ')) throw new Error('what answers is not a NATS server');
-  } catch (error) {
-    if (error instanceof Error && error.name === 'AbortError')
-      throw new Error(`no greeting within ${CONNECT_LIMIT_MS} ms`);
-    throw error;
-  } finally {
-    socket.destroy();
-  }
+/** Why a try failed; the client has no words of its own for what the system said. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof NatsError)) return errorText(error);
+  if (error.code === ErrorCode.Timeout) return `no answer within ${CONNECT_LIMIT_MS} ms`;
+  return errorText(error.chainedError ?? error);
 }

@@ -428,6 +428,26 @@ test('something that is no NATS server, or says nothing, is named in the log', n
   assert.match(String(lines()[0]?.['error']), /what answers is not a NATS server/);
 });
 
+test('a server that accepts and says nothing is named in the log, and keeps no connection', nats, async () => {
+  const open = new Set<Socket>();
+  await using silent = createServer((socket) => {
+    open.add(socket);
+    socket
+      .on('error', () => undefined)
+      .on('close', () => open.delete(socket))
+      .resume();
+  }).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const { port } = silent.address() as { port: number };
+  const { log, lines } = logLines();
+  const bus = await NatsBus.connect({ servers: [`nats://127.0.0.1:${port}`], node: 'a', log });
+  assert.match(String(lines()[0]?.['error']), /no answer within 3000 ms/);
+  await waitFor(() => open.size === 0, { what: 'the first try to end' });
+  await waitFor(() => open.size === 1, { what: 'the next try' });
+  await bus.drain();
+  await waitFor(() => open.size === 0, { what: 'the try that was under way to end', timeout: 1500 });
+});
+
 test('a frozen server times calls out; the bus recovers when it goes on', nats, async () => {
   await using server = await startNatsServer();
   await using serving = await join(server, 'a');
