@@ -6,7 +6,7 @@ import { errorText, SealpostError } from '#shared/errors.ts';
 import { BUS_USERS, type BusUser } from './bus-permissions.ts';
 import { ClusterFiles } from './cluster-files.ts';
 import { natsConfig } from './nats-config.ts';
-import { natsServerConfig } from './nats-server-config.ts';
+import { natsServerConfig, OWN_SETTINGS, OWN_SETTINGS_TEXT } from './nats-server-config.ts';
 
 /**
  * What the processes of a cluster must share or keep from each other, in one folder for each that needs it:
@@ -15,7 +15,7 @@ import { natsServerConfig } from './nats-server-config.ts';
  *                      routes.pem, routes-key.pem         for clients, of NATS servers for each other,
  *                      listeners.pem, listeners-key.pem   and of listeners
  *                      routes-password                    of the NATS servers among each other
- *   nats/              nats.conf, users.conf, server.pem, server-key.pem, route.pem, route-key.pem, routes-ca.pem
+ *   nats/              nats.conf, local.conf, users.conf, server.pem, server-key.pem, route.pem, route-key.pem, routes-ca.pem
  *   nek/               nek.key                            for signers, policy and credential-stores
  *   tls-nek/           tls.nek                            for listeners and credential-stores, and to import certificates
  *   <service>/         bus-password, ca.pem               for the service; `operator` is for commands, `streams` for
@@ -30,8 +30,9 @@ import { natsServerConfig } from './nats-server-config.ts';
  * an authority that neither of them trusts.
  *
  * What is there stays, so that it can run before every start, and so that an administrator can put files of his own in
- * place. It writes again only what follows from the rest: nats.conf and users.conf, the files of authorities that are
- * trusted, and certificates that an authority signed, when they are for other names or near their end.
+ * place; local.conf, which nats.conf includes, is his alone. It writes again only what follows from the rest: nats.conf
+ * and users.conf, the files of authorities that are trusted, and certificates that an authority signed, when they are for
+ * other names or near their end.
  *
  * A folder that a version before made has one authority for all, authority/authority.pem. It is left in three steps, each
  * of which must be in use at all servers before the next one; at any moment each server trusts what its peers show.
@@ -153,6 +154,8 @@ async function fillRoutes(files: ClusterFiles, { nats, routes }: ClusterHosts, {
     certificate: isFirst ? ['server.pem', 'server-key.pem'] : ['route.pem', 'route-key.pem'],
     requirePassword: !isFirst,
   });
+  // nats.conf includes it, and nats-server starts with no file missing.
+  await files.make(`nats/${OWN_SETTINGS}`, () => OWN_SETTINGS_TEXT);
   await files.put('nats/nats.conf', config);
 }
 

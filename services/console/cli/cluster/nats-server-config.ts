@@ -18,6 +18,15 @@ export type NatsServerOptions = {
 
 const ROUTE_USER = 'route';
 
+/** The administrator's file beside it: nats-server takes what stands there in place of what stands before. */
+export const OWN_SETTINGS = 'local.conf';
+export const OWN_SETTINGS_TEXT = `# Settings of your own for every NATS server. "sealpost cluster init" made this file once and leaves it alone.
+# What stands here replaces what nats.conf says, a block as a whole. For example:
+#   max_payload: 2MB
+#   jetstream { store_dir: $NATS_STORE, max_file_store: 2GB }
+#   http: "127.0.0.1:8222"
+`;
+
 export function natsServerConfig({ routes, password, certificate, requirePassword }: NatsServerOptions): string {
   const [certificateFile, keyFile] = certificate;
   const urls = routes.map((host) => {
@@ -25,7 +34,8 @@ export function natsServerConfig({ routes, password, certificate, requirePasswor
     return `"nats://${ROUTE_USER}:${encodeURIComponent(password)}@${name}:6222"`;
   });
   const login = requirePassword ? `\n  authorization { user: "${ROUTE_USER}", password: ${quote(password)} }` : '';
-  return `# The configuration of every NATS server of the cluster, made and kept up to date by "sealpost cluster init".
+  return `# The configuration of every NATS server of the cluster, made and kept up to date by "sealpost cluster init". What is
+# changed here is lost: settings of your own belong in ${OWN_SETTINGS}.
 # It holds passwords: only nats-server needs to read it. Start each server in this folder with "nats-server -c nats.conf" and
 #   NATS_NAME            its name; it must not change
 #   NATS_ADDRESS         where it listens for clients
@@ -47,6 +57,7 @@ cluster {
   tls { cert_file: "${certificateFile}", key_file: "${keyFile}", ca_file: "routes-ca.pem", verify: true }
 }
 include "users.conf"
+include "${OWN_SETTINGS}"
 `;
 }
 
