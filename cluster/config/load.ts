@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { SealpostError } from '#shared/errors.ts';
+import { learnContainerName } from '../container-name.ts';
 import { checkFiles } from './file-checks.ts';
 import { expandGroups } from './groups.ts';
 import { resolvePaths } from './paths.ts';
@@ -58,6 +59,7 @@ export async function parseConfig(text: string, folder: string, options: LoadOpt
       .sort((a, b) => (a.line ?? 0) - (b.line ?? 0)),
   });
   if (yaml.problems.length > 0) return refuse(yaml.problems);
+  if (wantsContainerName(yaml.data)) await learnContainerName();
   const checked = checkValues(yaml.data);
   const located = resolvePaths(checked.config, folder);
   if (options.files === false) {
@@ -70,6 +72,10 @@ export async function parseConfig(text: string, folder: string, options: LoadOpt
   return problems.length > 0
     ? refuse(problems, files.warnings)
     : { ok: true, config: files.config, warnings: files.warnings };
+}
+
+function wantsContainerName(data: unknown): boolean {
+  return (data as { node?: { name?: { container?: unknown } } } | null)?.node?.name?.container === true;
 }
 
 /** The sections that fit the schema, with defaults for those that do not, and all problems of values and rules. */

@@ -31,7 +31,9 @@ import { certificate, domain, duration, nameServer, nekSource, nodeName, secret,
 
 const node = z
   .strictObject({
-    name: nodeName.describe('name of the node, unique in the cluster, part of bus subjects: the name, or { env: … }'),
+    name: nodeName.describe(
+      'name of the node, unique in the cluster, part of bus subjects: the name, { env: … }, or { container: true } for the name that Docker has for a container',
+    ),
     hostname: domain.prefault('localhost').describe('name in the greeting, in EHLO and in Received'),
     data: z.string().default('./data').describe('folder of this node’s queue, keys, greylist and captured mail'),
   })

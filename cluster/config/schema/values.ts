@@ -4,6 +4,7 @@ import { domainOf, localPartOf, normalizeAddress, normalizeDomain } from '#share
 import { parseNetwork } from '#shared/address/ip-address.ts';
 import { Secret } from '#shared/secret.ts';
 import { formatDuration, parseDuration, parseRate, parseSize, type Rate } from '#shared/units.ts';
+import { containerName } from '../../container-name.ts';
 import { SecretReference } from '../secrets.ts';
 
 /**
@@ -65,20 +66,21 @@ export const rate = z
 
 export const port = z.number().int().min(0).max(65_535);
 
-/** A node's name, or the variable that has it: containers that share a file take it from HOSTNAME. */
+/** A node's name, the variable that has it, or that of the container: machines or containers that share a file differ in it. */
 export const nodeName = z
-  .union([z.string(), z.strictObject({ env: z.string().min(1) })], {
+  .union([z.string(), z.strictObject({ env: z.string().min(1) }), z.strictObject({ container: z.literal(true) })], {
     error: ({ input }) =>
       typeof input === 'number'
         ? `expected a name, got ${input}: put it in quotes`
-        : 'expected a name or { env: NAME }',
+        : 'expected a name, { env: NAME } or { container: true }',
   })
   .default('edge-1')
   .transform((given, context) => {
-    const name = typeof given === 'string' ? given : process.env[given.env];
+    const name = typeof given === 'string' ? given : 'env' in given ? process.env[given.env] : containerName();
     if (name !== undefined && /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$/.test(name)) return name;
     const found = name === undefined ? 'nothing' : JSON.stringify(name);
-    const where = typeof given === 'string' ? '' : ` in environment variable ${given.env}`;
+    const variable = typeof given === 'string' ? undefined : 'env' in given ? given.env : 'HOSTNAME';
+    const where = variable === undefined ? '' : ` in environment variable ${variable}`;
     context.addIssue({
       code: 'custom',
       message: `found ${found}${where}: a node name is made of letters, digits, - and _`,
