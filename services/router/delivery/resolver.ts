@@ -69,7 +69,8 @@ export function createResolver(settings: Settings): Resolver {
     addresses,
     ask: async (name, type) => told(await turns.take(async () => await dns.lookup(name, type))),
     machine: async (host) => {
-      if (settings.current.dns.servers.length > 0) {
+      // A name of one label is of the hosts file or of the network of a container, and nothing that the root knows.
+      if (settings.current.dns.servers.length > 0 && host.includes('.')) {
         const found = await addresses(host);
         if (found.addresses.length > 0) return found;
       }

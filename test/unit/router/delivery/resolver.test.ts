@@ -81,3 +81,10 @@ test('what the hosts file of this machine says counts for a host of a route, and
   assert.ok((await site.resolver.machine('localhost')).addresses.includes('127.0.0.1'));
   assert.deepEqual((await site.resolver.addresses('localhost')).addresses, []);
 });
+
+test('a host of one label is what this machine knows: nobody is asked where the root would be', async () => {
+  await using site = await setup((query) => answerTo(query, { rcode: Rcode.SERVFAIL }));
+  assert.ok((await site.resolver.machine('localhost')).addresses.includes('127.0.0.1'));
+  assert.deepEqual(site.dns.queries, []);
+  await assert.rejects(site.resolver.machine('smarthost.test'), DnsTrouble);
+});
