@@ -175,7 +175,8 @@ function readRouter(status: RouterStatus): void {
 
 function readMembers(members: readonly Member[]): void {
   processes.reset();
-  for (const { state } of members) processes.inc({ state });
+  // One that said goodbye is missed by nobody.
+  for (const { state, stopped } of members) processes.inc({ state: stopped ? 'stopped' : state });
 }
 
 function readKeys(all: readonly KeyStatus[]): void {

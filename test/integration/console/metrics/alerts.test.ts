@@ -18,6 +18,8 @@ const NODE = 'node="edge-1", instance="i", job="sealpost"';
 /** Of a node that is well: each series with its values, one a minute. */
 const WELL: Record<string, string> = {
   [`up{${NODE}}`]: '1x60',
+  [`sealpost_cluster_processes{${NODE}, state="up"}`]: '3x60',
+  [`sealpost_cluster_processes{${NODE}, state="stopped"}`]: '1x60',
   [`sealpost_service_up{${NODE}, service="router"}`]: '1x60',
   [`sealpost_bus_connected{${NODE}}`]: '1x60',
   [`sealpost_queue_refusing{${NODE}}`]: '0x60',
@@ -38,6 +40,7 @@ const WELL: Record<string, string> = {
 /** What has to change for each alert. The certificate ends at second 5,000,000 after the first one of the test. */
 const CASES: Record<string, [series: string, values: string]> = {
   SealpostProcessDown: [`up{${NODE}}`, '1x10 0x60'],
+  SealpostProcessGone: [`sealpost_cluster_processes{${NODE}, state="gone"}`, '0x10 1x60'],
   SealpostServiceDown: [`sealpost_service_up{${NODE}, service="router"}`, '1x10 0x60'],
   SealpostBusAway: [`sealpost_bus_connected{${NODE}}`, '1x10 0x60'],
   SealpostQueueRefuses: [`sealpost_queue_refusing{${NODE}}`, '0x10 1x60'],
