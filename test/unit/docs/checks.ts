@@ -80,7 +80,14 @@ function mentions({ spans }: Page, names: ReadonlySet<string>): CommandLine[] {
 }
 
 /** Options of other programs that the documents name. */
-const FOREIGN = new Set(['--scale', '--min-semi-space-size', '--max-semi-space-size']);
+const FOREIGN = new Set([
+  '--scale',
+  '--profile',
+  '--push',
+  '--local',
+  '--min-semi-space-size',
+  '--max-semi-space-size',
+]);
 
 /** Options that stand alone in the text, such as `--watch --json`. */
 export function brokenOptions(docs: Docs, { options }: Program): string[] {
