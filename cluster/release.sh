@@ -3,7 +3,7 @@
 #   cluster/release.sh ghcr.io/example/sealpost            checks everything and prints the build; changes nothing
 #   cluster/release.sh --local ghcr.io/example/sealpost    builds it for this machine, with the engine that is here
 #   cluster/release.sh --push ghcr.io/example/sealpost     builds both and pushes them; needs docker with buildx
-# docs/releasing.md has the steps around it. PLATFORMS and NODE_IMAGE may be set in the environment.
+# docs/build/releasing.md has the steps around it. PLATFORMS and NODE_IMAGE may be set in the environment.
 set -eu
 
 fail() {

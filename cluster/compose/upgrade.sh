@@ -87,16 +87,17 @@ notes=.upgrade-${COMPOSE_PROJECT_NAME:-unfinished}
 mkdir -p "$notes"
 services=$(compose config --services | sort)
 keepers=$(echo "$services" | grep -E '^(router|credential-store)-' || true)
-[ "${1:-}" = --no-build ] || compose build init
+[ "${1:-}" = --no-build ] || compose build
 compose run --rm init
 for service in $services; do case $service in nats-*) upgrade_nats "$service" ;; esac; done
 compose run --rm streams
+for service in $services; do case $service in resolver) compose up -d --no-deps resolver ;; esac; done
 for service in $services; do case $service in policy | signer) upgrade_service "$service" ;; esac; done
 for service in $keepers; do upgrade_service "$service"; done
 for service in $services; do
   case $service in
     listener | extra-listener) upgrade_service "$service" ;;
-    init | streams | nats-* | policy | signer | router-* | credential-store-* | operator) ;;
+    init | streams | resolver | nats-* | policy | signer | router-* | credential-store-* | operator) ;;
     *) compose up -d --no-deps "$service" ;;
   esac
 done

@@ -20,6 +20,7 @@ const SERVICES = [
   'credential-store-1',
   'credential-store-2',
   'console',
+  'resolver',
 ];
 const KILLED = ['listener', 'policy', 'signer', 'router-1', 'credential-store-1', 'nats-1'];
 const LISTENERS = ['--scale', 'extra-listener=2'];
@@ -53,6 +54,39 @@ test('compose.yaml: three listeners, and one container of each kind killed under
       what: 'the key to sign everywhere',
       timeout: 30_000,
     });
+  });
+
+  await t.test('nodes are called as docker-compose ps shows their containers', async () => {
+    const status = JSON.parse(await project.operator('cluster', 'status', '--json')) as {
+      processes: { node: string }[];
+    };
+    assert.deepEqual(status.processes.map(({ node }) => node).toSorted(), [
+      'credential-store-1',
+      'credential-store-2',
+      'extra-listener-1',
+      'extra-listener-2',
+      'listener-1',
+      'policy-1',
+      'router-1',
+      'router-2',
+      'signer-1',
+    ]);
+  });
+
+  await t.test('the logs of NATS tell of no connection that was given up', async () => {
+    const logs = await project.compose('logs', '--no-color', 'nats-1', 'nats-2', 'nats-3');
+    assert.match(logs, /Server is ready/);
+    assert.doesNotMatch(logs, /TLS handshake error/);
+  });
+
+  await t.test('the resolver serves those that need it, and nobody else reaches it', async () => {
+    const ask = (service: string): Promise<string> => {
+      const resolver = `const dns = new (require('dns').promises.Resolver)({ timeout: 1000, tries: 2 });`;
+      const question = `dns.setServers(['${site.resolver}']); dns.resolve4('localhost').then(String, String).then(console.log);`;
+      return project.exec(service, 'node', '-e', resolver + question);
+    };
+    for (const service of ['policy', 'router-1', 'credential-store-1']) assert.equal(await ask(service), '127.0.0.1\n');
+    assert.match(await ask('listener'), /ETIMEOUT|ECONNREFUSED/);
   });
 
   await t.test('users send through the submission ports of every listener, signed', async () => {

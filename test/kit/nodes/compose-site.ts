@@ -13,6 +13,7 @@ export type Arrived = { arrivals: Map<string, number>; signatures: [number, numb
 
 /** Its networks are of this one, by their number; this machine is the first address of each. */
 const SUBNET = `172.29.${process.pid % 250}`;
+const RESOLVER_NETWORK = `172.31.${process.pid % 250}`;
 
 /**
  * A project of compose.yaml with a sink in a container beside it, and a configuration that lets mail from this machine
@@ -20,6 +21,8 @@ const SUBNET = `172.29.${process.pid % 250}`;
  */
 export class ComposeSite implements AsyncDisposable {
   readonly project: ComposeProject;
+  /** Address of the resolver. */
+  readonly resolver = `${RESOLVER_NETWORK}.2`;
   readonly #folder: string;
   readonly #port: number;
   readonly #resources: AsyncDisposableStack;
@@ -40,12 +43,14 @@ export class ComposeSite implements AsyncDisposable {
     const port = await freePort();
     const config = (await readFile(join(root, 'cluster/compose/sealpost.yaml'), 'utf8'))
       // Published ports lead through the gateway of the network, which is inside only where it is named itself.
+      .replace('172.30.53.', `${RESOLVER_NETWORK}.`)
       .replace('hosts: []', `hosts: [${SUBNET}.1]`)
       .replace('routes:', 'routes:\n  - { to: dest.test, via: "smtp://sink:2526", tls: off }');
     await writeFile(join(path, 'sealpost.yaml'), config, { mode: 0o644 });
     const sink = join(path, 'sink.yaml');
     await writeFile(sink, sinkFile(port));
-    const project = await ComposeProject.create({ root, files: [sink], environment: { SEALPOST_CONFIG: path } });
+    const environment = { SEALPOST_CONFIG: path, RESOLVER_NETWORK };
+    const project = await ComposeProject.create({ root, files: [sink], environment });
     undo.use(project);
     return new ComposeSite(project, path, port, undo.move());
   }

@@ -35,7 +35,7 @@ function hasImage(image: string): boolean {
   return succeeds('docker', ['image', 'inspect', image]);
 }
 
-const PROJECT = 'sealposttest';
+export const PROJECT = 'sealposttest';
 /** The label by which docker-compose knows what is a project's. */
 const LABEL = 'com.docker.compose.project';
 /** Listeners that have ports: `listener` the first, each `extra-listener` one of the others. */
@@ -62,6 +62,7 @@ export type ComposeOptions = {
 export class ComposeProject implements AsyncDisposable {
   readonly name = `${PROJECT}${process.pid}`;
   readonly image = `${this.name}:test`;
+  readonly resolverImage = `${this.name}-resolver:test`;
   /** On 127.0.0.1, one for each of the listeners, by the port inside. */
   readonly ports: ReadonlyMap<number, readonly number[]>;
   readonly #options: ComposeOptions;
@@ -75,6 +76,7 @@ export class ComposeProject implements AsyncDisposable {
     this.#environment = {
       COMPOSE_PROJECT_NAME: this.name,
       SEALPOST_IMAGE: this.image,
+      RESOLVER_IMAGE: this.resolverImage,
       NODE_IMAGE: imageOf('NODE_IMAGE'),
       NATS_IMAGE: imageOf('NATS_IMAGE'),
       MX_PORTS: first(2525),
@@ -98,10 +100,8 @@ export class ComposeProject implements AsyncDisposable {
 
   /** Run docker-compose; resolves to what it printed on standard output, rejects when it fails. */
   async compose(...args: string[]): Promise<string> {
-    const [command = '', ...rest] = composeCommand() ?? [];
     const { root = ROOT, files = [] } = this.#options;
-    const named = [join(root, 'compose.yaml'), ...files].flatMap((file) => ['--file', file]);
-    return run(command, [...rest, '--project-directory', root, ...named, ...args], this.#environment);
+    return runCompose(root, [join(root, 'compose.yaml'), ...files], args, this.#environment);
   }
 
   /** The same project, with the compose.yaml of this version. */
@@ -168,7 +168,7 @@ export class ComposeProject implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.compose('down', '--volumes', '--remove-orphans', '--timeout', '1');
-    await docker('image', 'rm', '--force', this.image);
+    await docker('image', 'rm', '--force', this.image, this.resolverImage);
   }
 }
 
@@ -179,13 +179,13 @@ const KINDS = [
   { list: ['network', 'ls'], remove: ['network', 'rm'] },
 ] as const;
 
-async function removeLeftOvers(): Promise<void> {
+export async function removeLeftOvers(): Promise<void> {
   for (const { list, remove } of KINDS) {
     const format = `{{.Label "${LABEL}"}} {{${list[0] === 'volume' ? '.Name' : '.ID'}}}`;
     const left = (await docker(...list, '--filter', `label=${LABEL}`, '--format', format))
       .split('\n')
       .filter((line) => {
-        const [, maker] = new RegExp(`^${PROJECT}(\\d+) `).exec(line) ?? [];
+        const [, maker] = new RegExp(`^${PROJECT}(\\d+)\\w* `).exec(line) ?? [];
         return maker !== undefined && !existsSync(`/proc/${maker}`);
       });
     if (left.length > 0) await docker(...remove, ...left.map((line) => line.split(' ')[1] ?? ''));
@@ -193,6 +193,18 @@ async function removeLeftOvers(): Promise<void> {
 }
 
 const words = (text: string): string[] => text.split('\n').filter((line) => line !== '');
+
+/** Run docker-compose with these files; resolves to what it printed on standard output, rejects when it fails. */
+export function runCompose(
+  folder: string,
+  files: readonly string[],
+  args: readonly string[],
+  environment: Record<string, string>,
+): Promise<string> {
+  const [command = '', ...rest] = composeCommand() ?? [];
+  const named = files.flatMap((file) => ['--file', file]);
+  return run(command, [...rest, '--project-directory', folder, ...named, ...args], environment);
+}
 
 export function docker(...args: string[]): Promise<string> {
   return run('docker', args, {});

@@ -138,7 +138,7 @@ test('every variable of the compose files is explained, with its default', () =>
   const files = ['compose.yaml', ...globSync('cluster/compose/*.yaml', { cwd: ROOT })];
   const page = read('docs/install/compose.md');
   const untold = files.flatMap((file) =>
-    [...read(file).matchAll(/\$\{([A-Z_]+):-([^}]*)\}/g)].filter(([, name, fallback]) => {
+    [...read(file).matchAll(/\$\{([A-Z0-9_]+):-([^}]*)\}/g)].filter(([, name, fallback]) => {
       const row = new RegExp(`^\\| \`${name}\` \\| (.*?) \\|`, 'm').exec(page)?.[1];
       return row !== `\`${fallback}\`` && row !== `see \`${file}\``;
     }),

@@ -59,6 +59,7 @@ describe('sealpost cluster init', () => {
       'listener/ca.pem',
       'listener/certificate-key.pem',
       'listener/certificate.pem',
+      'nats/local.conf',
       'nats/nats.conf',
       'nats/route-key.pem',
       'nats/route.pem',
@@ -171,9 +172,10 @@ describe('sealpost cluster init', () => {
   });
 });
 
-test('the image has a folder, with its owner, for each volume that compose.yaml has filled', () => {
+test('the image has a folder, with its owner, for each volume that compose files have filled', () => {
   const root = resolve(import.meta.dirname, '../../../../..');
-  const compose = readFileSync(join(root, 'compose.yaml'), 'utf8');
+  const files = ['compose.yaml', 'cluster/compose/monitoring.yaml'].map((file) => readFileSync(join(root, file), 'utf8'));
+  const compose = files.join('\n');
   const image = readFileSync(join(root, 'cluster/Dockerfile'), 'utf8').replaceAll('\\\n', ' ');
   const mounted = [...compose.matchAll(/:\/cluster\/([a-z0-9-]+)$/gm)].map((match) => match[1]);
   const made = /for folder in ([^;]+);/.exec(image)?.[1]?.trim().split(/\s+/);

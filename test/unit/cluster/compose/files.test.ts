@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { test } from 'node:test';
+import { parse } from 'yaml';
+
+/** What must be true of each compose file, and of the examples of `.env` beside them. */
+
+const ROOT = resolve(import.meta.dirname, '../../../..');
+const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
+const FILES = ['compose.yaml', 'cluster/hosts/compose.yaml', ...globSync('cluster/compose/*.yaml', { cwd: ROOT })];
+
+type Service = {
+  image?: string;
+  logging?: unknown;
+  read_only?: boolean;
+  cap_drop?: string[];
+  security_opt?: string[];
+  restart?: string;
+};
+
+for (const file of FILES) {
+  const { services = {} } = parse(read(file), { merge: true }) as { services?: Record<string, Service> };
+  for (const [name, service] of Object.entries(services)) {
+    // Others are changes of a service that another file describes.
+    if (service.image === undefined) continue;
+    test(`${name} of ${file} has bounded logs, no capability and no file system to write`, () => {
+      const { logging, read_only, cap_drop, security_opt, restart } = service;
+      assert.deepEqual(logging, { driver: 'local', options: { 'max-size': '20m', 'max-file': '5' } });
+      assert.deepEqual([read_only, cap_drop, security_opt], [true, ['ALL'], ['no-new-privileges:true']]);
+      assert.ok(restart !== undefined, 'whether the engine starts it again');
+    });
+  }
+}
+
+/** Variables that compose itself reads. */
+const OF_COMPOSE = ['COMPOSE_FILE'];
+
+for (const [example, files] of [
+  ['.env.example', FILES.filter((file) => !file.startsWith('cluster/hosts'))],
+  ['cluster/hosts/.env.example', ['cluster/hosts/compose.yaml', 'cluster/compose/ipv6.yaml']],
+] as const) {
+  test(`${example} has every variable of ${files.length} files, with its default, and no other`, () => {
+    const used = new Map<string, { default: string | undefined }>();
+    for (const [, name = '', form, text] of files.flatMap((file) => [
+      ...read(file).matchAll(/\$\{(\w+)(:?[-?])?([^}]*)\}/g),
+    ])) {
+      if (form !== undefined) used.set(name, { default: form.endsWith('-') ? text : undefined });
+    }
+    const lines = [...read(example).matchAll(/^(#?)([A-Z0-9_]+)=(.*)$/gm)];
+    const shown = lines.filter(([, , name = '']) => !OF_COMPOSE.includes(name));
+    assert.deepEqual(shown.map(([, , name]) => name).toSorted(), [...used.keys()].toSorted());
+    for (const [, mark, name = '', text] of shown) {
+      const { default: wanted } = used.get(name) ?? {};
+      // One without a default has an example of what must be said.
+      assert.deepEqual([mark, wanted ?? text], wanted === undefined ? ['', text] : ['#', text], name);
+    }
+  });
+}
