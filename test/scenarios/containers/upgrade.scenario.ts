@@ -14,7 +14,7 @@ import { waitFor } from '#test/kit/wait.ts';
  * load. That version is the commit FORMER, or what UPGRADE_FROM names.
  */
 const FORMER = process.env['UPGRADE_FROM'] ?? '3ff8152';
-const ROOT = resolve(import.meta.dirname, '../..');
+const ROOT = resolve(import.meta.dirname, '../../..');
 /** Without a 250: two listeners would be needed for none, and the load has the ports of one. */
 const MOST_MS = 15_000;
 
