@@ -174,7 +174,9 @@ describe('sealpost cluster init', () => {
 
 test('the image has a folder, with its owner, for each volume that compose files have filled', () => {
   const root = resolve(import.meta.dirname, '../../../../..');
-  const files = ['compose.yaml', 'cluster/compose/monitoring.yaml'].map((file) => readFileSync(join(root, file), 'utf8'));
+  const files = ['compose.yaml', 'cluster/compose/monitoring.yaml'].map((file) =>
+    readFileSync(join(root, file), 'utf8'),
+  );
   const compose = files.join('\n');
   const image = readFileSync(join(root, 'cluster/Dockerfile'), 'utf8').replaceAll('\\\n', ' ');
   const mounted = [...compose.matchAll(/:\/cluster\/([a-z0-9-]+)$/gm)].map((match) => match[1]);
