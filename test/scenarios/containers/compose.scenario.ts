@@ -61,6 +61,7 @@ test('compose.yaml: three listeners, and one container of each kind killed under
       processes: { node: string }[];
     };
     assert.deepEqual(status.processes.map(({ node }) => node).toSorted(), [
+      'console',
       'credential-store-1',
       'credential-store-2',
       'extra-listener-1',
