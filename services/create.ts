@@ -33,6 +33,7 @@ const CREATE: Record<ServiceName, (deps: NodeDeps) => Promise<Served>> = {
         onSigners: hears(deps.bus, 'credential-store', 'signer', deps.log),
         onPolicies: hears(deps.bus, 'credential-store', 'policy', deps.log),
         listener: calls(deps.bus, 'credential-store', 'listener'),
+        member: calls(deps.bus, 'credential-store', 'member'),
         jetStream: deps.bus.jetStream,
       }),
     );

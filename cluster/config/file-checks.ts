@@ -6,6 +6,7 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Secret } from '#shared/secret.ts';
 import { add, type FileCheck, place } from './files/check.ts';
 import { checkConsole, checkMetrics } from './files/servers.ts';
+import { checkWebhooks } from './files/webhooks.ts';
 import type { Problem } from './problems/problem.ts';
 import { ldapWarnings } from './rules/ldap.ts';
 import { certificateWarnings, proxyWarnings, relayWarnings } from './rules/relay.ts';
@@ -38,6 +39,7 @@ const READERS: Partial<Record<keyof Config, readonly string[]>> = {
   routes: ['router'],
   dns: ['credential-store'],
   console: ['console'],
+  webhooks: ['router', 'credential-store'],
 };
 
 /**
@@ -73,6 +75,7 @@ export async function checkFiles(config: Config, services?: readonly string[]): 
   await checkData(check);
   if (needs('routes')) await checkRoutes(check);
   if (needs('dns')) await placeZoneSecrets(check);
+  if (needs('webhooks')) await checkWebhooks(check);
   return check;
 }
 

@@ -3,6 +3,7 @@ import type { Secret } from '#shared/secret.ts';
 import type { RouteOauth } from './schema/oauth.ts';
 import { parseVia, type RouteHop } from './schema/route.ts';
 import type { Config, ConsoleConfig, LdapConfig, ListenerConfig, RouteConfig } from './schema/schema.ts';
+import type { WebhookConfig } from './schema/webhooks/entry.ts';
 import { SecretReference } from './secrets.ts';
 
 /** The configuration with every relative path made absolute, from the folder of the configuration file. */
@@ -43,6 +44,7 @@ export function resolvePaths(config: Config, folder: string): Config {
     routes: config.routes.map((route) => routeAt(route, folder)),
     ...(metrics?.token && { metrics: { ...metrics, token: secret(metrics.token) } }),
     ...(console && { console: consoleAt(console, folder) }),
+    webhooks: config.webhooks.map((webhook) => webhookAt(webhook, folder)),
     dns: {
       ...dns,
       zones: dns.zones.map((zone) => ({
@@ -79,6 +81,16 @@ function secretAt(secret: Secret, folder: string): Secret {
   return secret instanceof SecretReference && 'file' in secret.source
     ? new SecretReference({ file: resolve(folder, secret.source.file) })
     : secret;
+}
+
+function webhookAt(webhook: WebhookConfig, folder: string): WebhookConfig {
+  const { secret, 'previous-secret': previous, ca } = webhook;
+  return {
+    ...webhook,
+    secret: secretAt(secret, folder),
+    ...(previous && { 'previous-secret': secretAt(previous, folder) }),
+    ...(ca !== undefined && { ca: resolve(folder, ca) }),
+  };
 }
 
 function listenerAt(listener: ListenerConfig, folder: string): ListenerConfig {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { defineContract } from '#shared/contract.ts';
 import { DirectoryHolder, Holder, NekStatus, PresentHolder } from '#shared/keys/holders.ts';
 import { StoreDamage } from '#shared/store-damage.ts';
+import { webhookOperations } from '#shared/webhooks/status.ts';
 import { auditOperations } from './contract/audit.ts';
 import { certificateOperations } from './contract/certificates.ts';
 import { CHANGE } from './contract/common.ts';
@@ -75,6 +76,7 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
     ...directoryOperations,
     ...certificateOperations,
     ...auditOperations,
+    ...webhookOperations,
 
     /** From store to store: a record as this node holds it, as JSON. */
     'record-copy': {

@@ -5,6 +5,8 @@ import { loadNeks } from '#cluster/config/nek.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import { ANNOUNCE_MS } from '#cluster/members/announce.ts';
 import { ReplicatedMap } from '#cluster/replicated/map.ts';
+import type { Store } from '#cluster/store.ts';
+import { Webhooks } from '#cluster/webhooks/webhooks.ts';
 import type { Calls } from '#services/topology.ts';
 import type { Service } from '#shared/contract.ts';
 import { DirectoryRecord } from '#shared/directory/records.ts';
@@ -44,6 +46,7 @@ import { Presence } from './presence.ts';
 import { Certificates } from './records/certificates.ts';
 import { CredentialRecord, type DomainRecord } from './records/domain-record.ts';
 import { Records, resealAll } from './records/records.ts';
+import { openHooks } from './webhooks/open.ts';
 
 /**
  * Keeps the DKIM keys of the cluster, wrapped, a copy on every node, and leads each through its life.
@@ -59,6 +62,7 @@ import { Records, resealAll } from './records/records.ts';
  *   certificates/   the certificates of the listeners, whose private keys have NEKs of their own (`tls.nek`)
  *   directory/      users, aliases, groups and maps, replicated in the same way; policy follows them
  *   audit/          which changes people made, at this service and at others that asked it to write them down
+ *   webhooks/       what webhooks are told of keys and certificates, and of what is wrong with the cluster
  *   presence.ts     which processes hold keys now; announcements.ts tells the others of this one
  *   earlier-keys.ts keys of a version without a cluster, which are taken over
  *
@@ -71,6 +75,7 @@ export type CredentialStoreDeps = AnnouncementDeps & {
   stores: Calls<'credential-store', 'credential-store'>;
   signer: Calls<'credential-store', 'signer'>;
   listener: Calls<'credential-store', 'listener'>;
+  member: Calls<'credential-store', 'member'>;
   jetStream: JetStreamAccess | undefined;
 };
 
@@ -105,6 +110,8 @@ type Opened = {
   seals: { keys: NekSeal; directory: NekSeal };
   damage: OperationDeps['damage'];
   audit: AuditLog;
+  store: Store;
+  webhooks: Webhooks;
 };
 
 async function open(deps: CredentialStoreDeps): Promise<Running> {
@@ -150,11 +157,11 @@ async function open(deps: CredentialStoreDeps): Promise<Running> {
   undo.defer(() => driver.close());
   orders.start();
   undo.defer(() => orders.close());
+  undo.adopt(await openHooks({ ...operationDeps, ...opened, member: deps.member }), (hooks) => hooks.stop());
 
   const resources = undo.move();
-  const { revision } = records;
   const keys = records.all().reduce((sum, record) => sum + record.keys.length, 0);
-  log.info({ keys, revision, state: map.state, error: map.problem }, 'credential-store is open');
+  log.info({ keys, revision: records.revision, state: map.state, error: map.problem }, 'credential-store is open');
   return { operationDeps, close: () => resources.disposeAsync() };
 }
 
@@ -163,7 +170,7 @@ async function openRecords(
   { settings, log, jetStream }: CredentialStoreDeps,
   seals: Opened['seals'],
   undo: AsyncDisposableStack,
-): Promise<Pick<Opened, 'map' | 'directory' | 'knownEmpty' | 'earlier' | 'damage' | 'audit'>> {
+): Promise<Omit<Opened, 'readNeks' | 'seals'>> {
   const { node } = settings.current;
   const folder = join(node.data, 'credentials');
   const alone = jetStream === undefined;
@@ -184,12 +191,13 @@ async function openRecords(
   await assertSomeLeft(store, folder, left, alone);
   const audit = new AuditLog({ store, settings, log });
   undo.defer(() => audit.close());
+  const webhooks = undo.adopt(await Webhooks.open({ store, settings, log }), (made) => made.stop());
   const knownEmpty = await KnownEmpty.open(store, directory);
-  return { map, directory, knownEmpty, earlier, damage: () => store.damage(), audit };
+  return { map, directory, knownEmpty, earlier, damage: () => store.damage(), audit, store, webhooks };
 }
 
 function createOperationDeps(deps: CredentialStoreDeps, opened: Opened): OperationDeps {
-  const { map, directory, knownEmpty, earlier, readNeks, seals, damage, audit } = opened;
+  const { map, directory, knownEmpty, earlier, readNeks, seals, damage, audit, webhooks } = opened;
   const { settings, log, stores, signer } = deps;
   const node = settings.current.node.name;
   const records = new Records(map, () => earlier.assertTried());
@@ -211,7 +219,7 @@ function createOperationDeps(deps: CredentialStoreDeps, opened: Opened): Operati
   const groups = new GroupAddresses(directory);
   const running = { settings, log, stores, signer, map, directory, knownEmpty, groups, rewrap };
   const certificates = new Certificates(map);
-  return { ...running, records, certificates, all, presence, neks, seal, views, maker, damage, audit };
+  return { ...running, records, certificates, all, presence, neks, seal, views, maker, damage, audit, webhooks };
 }
 
 /** The live processes; undefined while this one may not act for all. */

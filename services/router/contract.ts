@@ -12,6 +12,7 @@ import { TlsReportPage } from '#shared/mail/reports/tls-rows.ts';
 import { TlsRecord } from '#shared/mail/tls-memory.ts';
 import { CopyChange } from '#shared/queue/copy-change.ts';
 import { QueueFilter } from '#shared/queue/filter.ts';
+import { webhookOperations } from '#shared/webhooks/status.ts';
 import { Affected, READ } from './contract/common.ts';
 import { operatorOperations } from './contract/operators.ts';
 import { queueOperations } from './contract/queue.ts';
@@ -220,6 +221,7 @@ export const routerContract = defineContract('router', 1, {
 
     ...queueOperations,
     ...operatorOperations,
+    ...webhookOperations,
   },
   events: {
     present: Present,

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { JetStreamAccess } from '#cluster/bus/jetstream-access.ts';
 import type { Settings } from '#cluster/config/settings.ts';
+import { webhookHandlers } from '#cluster/webhooks/handlers.ts';
 import type { Calls } from '#services/topology.ts';
 import { type Announce, CALL_ERRORS, type Handlers, type Service } from '#shared/contract.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -42,6 +43,7 @@ import { brokenFor } from './store/broken.ts';
 import { openQueue } from './store/open.ts';
 import type { Slot } from './store/slots.ts';
 import { type MemoryBus, openTlsMemory } from './tls-memory/open.ts';
+import { openWebhooks, queueStateOf } from './webhooks/open.ts';
 
 /**
  * The router: this node's durable queue, from a transfer to the fate of the last recipient.
@@ -60,12 +62,13 @@ import { type MemoryBus, openTlsMemory } from './tls-memory/open.ts';
  *   operators/  what operators see, and what they do
  *   tls-memory/  what the routers remember together of the TLS of others, and the MTA-STS policies that they have fetched
  *   directives/  what operators have told all routers: to suspend mail, or to redirect it
+ *   webhooks/   what webhooks are told of mail, and of what is wrong with the queue
  *   gossip/     keeps records of all routers the same
  *   receipts/   what stays of a message that has left, its attempts, and the index by which messages and receipts are found
  *   maintenance.ts  ends transfers of silent listeners, deletes old receipts and reports, compacts the store
  *
  * Imports run down: sent-reports → copies, notices; copies, operators → intake, queue → notices, pacing, received-reports, tls-memory → delivery;
- * intake → rules; queue → directives; tls-memory, directives → gossip; and all but delivery, pacing, rules and gossip → receipts → store.
+ * intake → rules; queue → directives, webhooks; tls-memory, directives → gossip; and all but delivery, pacing, rules and gossip → receipts → store.
  * What intake and queue need of the copies they declare themselves, and `assemble` hands it in.
  *
  * States: created → (start: store open, queue read) running → (stop: attempts end, outcomes are written) stopped.
@@ -163,7 +166,8 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
   const told = undo.adopt(await openDirectives(store, deps), (opened) => opened.stop());
   directives = told.directives;
   const [routing, suspended] = [new Routing(settings, directives), new SuspendedMail(directives)];
-  const [signing, settlement] = [new Signing(signer, log), new Settlement(common)];
+  const hooks = undo.adopt(await openWebhooks(store, deps), (opened) => opened.stop());
+  const [signing, settlement] = [new Signing(signer, log), new Settlement({ ...common, events: hooks.events })];
   const obstacle = (slot: Slot) => copies.obstacle(slot);
   const parts = { ...common, routing, pacer, signing, settlement, onSettled, suspended, obstacle };
   const queue = new Queue(parts);
@@ -188,6 +192,7 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
   const resources = undo.move();
   return {
     ...{ copies, intake, views, control, slots, corrupt, recovery, signing, store, reports, reporting, tls, told },
+    hooks,
     begin(delivery: Delivery): void {
       reader = new ReportReader({ ...common, reports }, pacer.begin(delivery));
       if (!isKnown()) queue.forgetHops([]);
@@ -198,6 +203,8 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
       reporting.begin();
       tls.begin();
       told.begin();
+      const refusal = () => presenceOf({ slots, intake }, settings).refusing;
+      hooks.begin(() => queueStateOf({ slots, corrupt, copies, recovery, store }, refusal()));
     },
     /** Throws `no-router`. */
     drain: () => copies.drain(stopAttempts),
@@ -253,6 +260,7 @@ function handlers(router: () => Running, delivering: Delivering): Handlers<Route
     ...directiveHandlers(() => router().told.directives),
     'tls-probe': ({ domain }) => probeDomain(domain, { ...delivering, ...probing(router()) }),
     'transcript-read': (request) => transcripts.read(request),
+    ...webhookHandlers(() => ({ settings, webhooks: router().hooks.webhooks })),
     'status-show': () => statusOf(router(), settings, lostTls),
   };
 }

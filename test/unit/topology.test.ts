@@ -54,7 +54,8 @@ test('a service answers its callers, each where that one awaits this service', (
   const answers = (user: BusUser): string[] => strict(user).publish.filter((subject) => subject.startsWith('_INBOX'));
   assert.deepEqual(answers('policy'), [
     ...['_INBOX_listener.policy.>', '_INBOX_console.policy.>', '_INBOX_operator.policy.>', '_INBOX_node.policy.>'],
-    ...['_INBOX_console.member.>', '_INBOX_operator.member.>', '_INBOX_node.member.>'],
+    ...['_INBOX_credential-store.member.>', '_INBOX_console.member.>'],
+    ...['_INBOX_operator.member.>', '_INBOX_node.member.>'],
   ]);
   assert.deepEqual(answers('operator'), []);
   assert.deepEqual(answers('streams'), []);

@@ -18,6 +18,7 @@ import { CONSOLE_RULES } from './servers/console.ts';
 import { METRICS_RULES } from './servers/metrics.ts';
 import { MTA_STS_RULES } from './servers/mta-sts.ts';
 import { TLS_RULES } from './tls.ts';
+import { WEBHOOK_RULES } from './webhooks.ts';
 
 /** AUTH of a listener: as written, else off for relay and under TLS for submission. */
 export function effectiveAuth(listener: ListenerConfig): 'off' | 'tls' | 'always' {
@@ -240,4 +241,5 @@ export const RULES: readonly Rule[] = [
   ...RATE_RULES,
   ...REWRITE_RULES,
   ...FILTER_RULES,
+  ...WEBHOOK_RULES,
 ];

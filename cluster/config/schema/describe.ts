@@ -53,9 +53,9 @@ function memberOf(schema: JsonSchema, type: 'array' | 'object'): JsonSchema | un
 }
 
 function typeName(schema: JsonSchema): string {
+  if (schema.kind !== undefined) return schema.kind;
   if (schema.enum !== undefined) return schema.enum.map(String).join(' | ');
   if (schema.const !== undefined) return String(schema.const);
-  if (schema.kind !== undefined) return schema.kind;
   if (schema.secret) return 'secret';
   if (schema.anyOf !== undefined) {
     const kinds = new Set(schema.anyOf.map(typeName));

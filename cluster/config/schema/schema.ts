@@ -20,6 +20,7 @@ import { metricsSection } from './servers/metrics.ts';
 import { httpChallengeSection, orderedCertificate } from './tls/ordered.ts';
 import { mtaStsSection, tlsRptSection } from './tls/published.ts';
 import { certificate, domain, duration, nameServer, nekSource, nodeName, secret, TEN_YEARS_MS } from './values.ts';
+import { webhookEntry } from './webhooks/entry.ts';
 
 /**
  * The one schema of sealpost.yaml: type, default and explanation of every option. Keys are written as in the file; a
@@ -172,6 +173,10 @@ export const ConfigSchema = z.strictObject({
     .prefault({}),
   metrics: metricsSection,
   console: consoleSection,
+  webhooks: z
+    .array(webhookEntry)
+    .prefault([])
+    .describe('who is told, by HTTP, of what becomes of mail, keys and certificates, and of alarms'),
   audit: z
     .strictObject({
       keep: duration('400d', 86_400_000, TEN_YEARS_MS).describe(

@@ -26,6 +26,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   doctor: () => import('./commands/doctor.ts'),
   cluster: () => import('./commands/cluster.ts'),
   audit: () => import('./audit/command.ts'),
+  webhooks: () => import('./webhooks/command.ts'),
   users: () => import('./directory/commands/users.ts'),
   aliases: () => import('./directory/commands/aliases.ts'),
   groups: () => import('./directory/commands/groups.ts'),

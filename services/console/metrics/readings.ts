@@ -13,6 +13,7 @@ import type { KeyStatus } from '#shared/keys/key-status.ts';
 import { gauge } from '#shared/metrics.ts';
 import type { CertificateStatus } from '#shared/tls/certificate-status.ts';
 import { consoleContract } from '../contract.ts';
+import { forgetWebhooks, readWebhooks } from './webhooks.ts';
 
 /**
  * What is not counted but read when somebody asks: the state of the services of this very process, by the way that all calls
@@ -84,10 +85,16 @@ const READ: Record<ServiceName, Reading> = {
       for (const one of [queued, suspended, unsigned, copies]) one.reset();
       for (const one of [refusing, lostTls, lease]) one.remove();
       for (const what of ['messages', 'queue']) damaged.remove({ what });
+      forgetWebhooks('router');
     },
     ask: async (node) => {
-      const status = await ask(node, routerContract)['status-show']({}, here(node));
-      return () => readRouter(status);
+      const router = ask(node, routerContract);
+      const status = await router['status-show']({}, here(node));
+      const { webhooks } = await router['webhook-list']({}, here(node));
+      return () => {
+        readRouter(status);
+        readWebhooks('router', webhooks);
+      };
     },
   },
   signer: {
@@ -109,6 +116,7 @@ const READ: Record<ServiceName, Reading> = {
       for (const one of [keys, stuck, expires, order]) one.reset();
       damaged.remove({ what: 'credentials' });
       behind.remove({ service: 'credential-store' });
+      forgetWebhooks('credential-store');
     },
     ask: async (node) => {
       const store = ask(node, credentialStoreContract);
@@ -121,11 +129,13 @@ const READ: Record<ServiceName, Reading> = {
         after = page.next;
       }
       const { certificates } = await store['certificate-list']({}, here(node));
+      const { webhooks } = await store['webhook-list']({}, here(node));
       return () => {
         damaged.set({ what: 'credentials' }, damage?.length ?? 0);
         readKeys(all);
         behind.set({ service: 'credential-store' }, Number(first.behind !== undefined));
         readCertificates(certificates);
+        readWebhooks('credential-store', webhooks);
       };
     },
   },

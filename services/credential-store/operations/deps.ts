@@ -1,5 +1,6 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { ReplicatedMap } from '#cluster/replicated/map.ts';
+import type { Webhooks } from '#cluster/webhooks/webhooks.ts';
 import type { Calls } from '#services/topology.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
 import type { Handlers } from '#shared/contract.ts';
@@ -45,6 +46,7 @@ export type OperationDeps = {
   views: DnsViews;
   maker: KeyMaker;
   audit: AuditLog;
+  webhooks: Webhooks;
   /** What was damaged in the store of this node. */
   damage: () => Promise<StoreDamage[]>;
 };

@@ -1,3 +1,4 @@
+import { webhookHandlers } from '#cluster/webhooks/handlers.ts';
 import type { Handlers } from '#shared/contract.ts';
 import { auditHandlers } from '../audit/operations.ts';
 import { challengeList } from '../certificates/challenge-list.ts';
@@ -77,8 +78,19 @@ export function createHandlers(deps: () => OperationDeps): Handlers<CredentialSt
     'nek-use': (request) => nekUse(deps(), request),
     'nek-rotate': (request) => nekRotate(deps(), request),
     'nek-delete': (request) => nekDelete(deps(), request),
-    'directory-list': (request) => directoryList(deps(), request),
     ...auditHandlers(deps),
+    ...webhookHandlers(deps),
+    ...directoryHandlers(deps),
+    ...certificateHandlers(deps),
+    'record-copy': (request) => recordCopy(deps(), request),
+    'record-repair': (request) => recordRepair(deps(), request),
+    'status-show': (request) => statusShow(deps(), request),
+  };
+}
+
+function directoryHandlers(deps: () => OperationDeps) {
+  return {
+    'directory-list': (request) => directoryList(deps(), request),
     'entry-list': (request) => entryList(deps(), request),
     'entry-show': (request) => entryShow(deps(), request),
     'entry-delete': (request) => entryDelete(deps(), request),
@@ -92,11 +104,7 @@ export function createHandlers(deps: () => OperationDeps): Handlers<CredentialSt
     'alias-set': (request) => aliasSet(deps(), request),
     'group-set': (request) => groupSet(deps(), request),
     'map-set': (request) => mapSet(deps(), request),
-    ...certificateHandlers(deps),
-    'record-copy': (request) => recordCopy(deps(), request),
-    'record-repair': (request) => recordRepair(deps(), request),
-    'status-show': (request) => statusShow(deps(), request),
-  };
+  } satisfies Partial<Handlers<CredentialStoreContract>>;
 }
 
 function certificateHandlers(deps: () => OperationDeps) {

@@ -1,5 +1,6 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Store, StoreOperation } from '#cluster/store.ts';
+import type { Prepared } from '#cluster/webhooks/webhooks.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { RecipientStatus } from '#shared/mail/envelope.ts';
@@ -28,6 +29,7 @@ import type { Bodies } from '../store/bodies.ts';
 import { isFinal, isFinished, type Message, putRecipient, type Recipient, removalOf } from '../store/message.ts';
 import { keys, putJson, type SigningKeyRef } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
+import type { MessageEvents } from '../webhooks/message-events.ts';
 import {
   changeFields,
   HELD,
@@ -42,8 +44,8 @@ import { localDelay, nextAttempt, retryDelay } from './schedule.ts';
 
 /**
  * Turns the outcome of an attempt into what is on disk, in one batch: statuses; when the last recipient has its final
- * one, the deletion of the message and its receipt; and the notices that must not be lost when a recipient leaves
- * (a recipient leaves the queue only when its next hop took it or a notice about it is committed).
+ * one, the deletion of the message and its receipt; the notices that must not be lost when a recipient leaves
+ * (a recipient leaves the queue only when its next hop took it or a notice about it is committed); and what webhooks are told.
  *
  * Reading for a notice comes first. From there to the write nothing is awaited, so two attempts that end at the same
  * time take effect one after the other, in memory and on disk.
@@ -70,7 +72,7 @@ export type AttemptOutcome = {
 
 /**
  * What has changed on disk: records of messages, those of `id` among them. `own`: nothing but trouble of this node,
- * which a second copy of the message need not know.
+ * which a second copy of the message need not know; nor is `events` for it, what webhooks are told.
  */
 export type Written = {
   id: string;
@@ -78,6 +80,7 @@ export type Written = {
   own?: boolean;
   operations: readonly StoreOperation[];
   notices: readonly Message[];
+  events?: Prepared | undefined;
 };
 
 /**
@@ -92,6 +95,7 @@ export type SettlementDeps = {
   bodies: Bodies;
   slots: Slots;
   index: SearchIndex;
+  events: MessageEvents;
   log: Logger;
 };
 
@@ -194,13 +198,16 @@ export class Settlement {
       operations.push(putJson(keys.message(message.id), message.record));
     }
     const own = changes.every((change) => change.local === true) && notices.length === 0;
-    return { id: message.id, gone: message.gone, own, operations, notices };
+    const events = this.#deps.events.prepare(message, changes, now);
+    return { id: message.id, gone: message.gone, own, operations, notices, events };
   }
 
   async #write(all: readonly Written[]): Promise<void> {
     const operations = all.flatMap((written) => written.operations);
+    for (const { events } of all) if (events !== undefined) operations.push(...events.operations);
     if (operations.length > 0) await this.#deps.store.persist(operations);
-    for (const { id: about, notices } of all) {
+    for (const { id: about, notices, events } of all) {
+      events?.written();
       for (const { id: queueId, record, recipients } of notices) {
         const fields = { queueId, trace: record.trace, about, to: recipients[0]?.recipient.address };
         sentNotices.inc();
@@ -228,8 +235,10 @@ export class Settlement {
     if (delivered.length === 0 || !isFinished(message)) return nothing(message);
     for (const { recipient, status } of delivered) recipient.status = status;
     const operations = [putJson(keys.receipt(message.id), receiptOf(message, now))];
-    await this.#deps.store.persist(operations);
-    return { id: message.id, gone: true, operations, notices: [] };
+    const events = this.#deps.events.prepare(message, delivered, now);
+    const written = { id: message.id, gone: true, operations, notices: [], events };
+    await this.#write([written]);
+    return written;
   }
 
   #changes(attempt: AttemptOutcome, now: number): StatusChange[] {

@@ -29,6 +29,7 @@ import { seal, sealJson, unseal } from './seal.ts';
  *   tls-post!<id>                 a TLS report that is to be posted (sent-reports/tls/outbox.ts)
  *   tls!<kind>!<name>             what is remembered of the TLS of a domain or host (tls-memory/)
  *   directive!<kind>!<about>!<name>  what an operator told the routers to do (directives/)
+ *   webhook!<name>!<time>!<event>  what a webhook is to be told; it and webhook-paused!<name> are not sealed (cluster/webhooks/)
  *   store                         the name of this store
  *   store!damaged                 what was found there, where the name could not be told
  *   adopted                       what it took over of other stores (copies/adoptions.ts)

@@ -6,6 +6,7 @@ import type { Bus } from '#cluster/bus/bus.ts';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
 import { ConfigSchema } from '#cluster/config/schema/schema.ts';
 import { Settings } from '#cluster/config/settings.ts';
+import { memberContract } from '#cluster/members/member-contract.ts';
 import { type CredentialStoreContract, credentialStoreContract } from '#services/credential-store/contract.ts';
 import { createCredentialStoreService } from '#services/credential-store/service.ts';
 import { listenerContract } from '#services/listener/contract.ts';
@@ -82,6 +83,7 @@ export async function startNode(data: string, options: NodeOptions = {}): Promis
     onSigners: listen(bus, signerContract, log),
     onPolicies: listen(bus, policyContract, log),
     listener: client(bus, listenerContract),
+    member: client(bus, memberContract),
     jetStream: bus.jetStream,
   });
   const signer = createSignerService({ ...common, credentials: calls, announce: announcer(bus, signerContract) });

@@ -14,6 +14,7 @@ import { createRouterService, type RouterDeps } from '#services/router/service.t
 import { Corrupt } from '#services/router/store/corrupt.ts';
 import { Slots } from '#services/router/store/slots.ts';
 import { Space } from '#services/router/store/space.ts';
+import { MessageEvents } from '#services/router/webhooks/message-events.ts';
 import type { SignerContract, SignOutcome } from '#services/signer/contract.ts';
 import type { Answer, CallContext, Client, Service } from '#shared/contract.ts';
 import { RelaxedBodyHash } from '#shared/dkim/body-hash.ts';
@@ -137,6 +138,10 @@ export const NO_ROUTER = client(new LocalBus('edge-1'), routerContract);
 
 /** Nothing is counted for reports. */
 export const NO_REPORTS: MessageReports = { accepted: () => undefined, refused: async () => undefined };
+
+/** No webhook wants to hear of mail. */
+export const noEvents = (settings: Settings): MessageEvents =>
+  new MessageEvents({ wants: () => false, prepare: () => ({ operations: [], written: () => undefined }) }, settings);
 
 /** The index of what is in a store. */
 export const indexOf = (store: Store): Promise<SearchIndex> => SearchIndex.open({ store, log: silentLogger });

@@ -31,6 +31,7 @@ type Gathered = Pick<
   | 'waiting'
   | 'directives'
   | 'certificates'
+  | 'webhooks'
 > & {
   unsigned: readonly UnsignedMail[];
 };

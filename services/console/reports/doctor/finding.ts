@@ -11,6 +11,7 @@ import type { RotationStatus } from '#shared/keys/rotation.ts';
 import type { LostTls } from '#shared/mail/tls.ts';
 import type { QueueGroup } from '#shared/queue/summary.ts';
 import type { DamagedMail, StoreDamage } from '#shared/store-damage.ts';
+import type { WebhookStatus } from '#shared/webhooks/status.ts';
 import type { CertificateFacts } from '../certificates/facts.ts';
 import type { UnsignedMail } from './sent-mail.ts';
 
@@ -50,6 +51,11 @@ export type LdapServer = { node: string; url: string; error?: string | undefined
 
 /** A mail filter as a listener of `node` reaches it. */
 export type MailFilter = { node: string } & NonNullable<ListenerStatus['filters']>[number];
+
+/** A service that sends to webhooks, of the process with this id. */
+export type Sender = { node: string; process: string; service: 'router' | 'credential-store' };
+/** How the webhooks are doing, as it says. */
+export type SenderStatus = Sender & { webhooks: WebhookStatus[] };
 
 /** `held`: by what holds it; `copies`: those for archives that have been tried for long, by the archive. */
 export type WaitingMail = { held: QueueGroup[]; copies: QueueGroup[] };
@@ -105,6 +111,8 @@ export type Facts = {
   filters?: MailFilter[];
   /** The certificates of the cluster. */
   certificates?: CertificateFacts;
+  /** The webhooks, of every service that sends to them and answers. */
+  webhooks?: SenderStatus[];
 };
 
 export type Check = (facts: Facts) => Finding[];

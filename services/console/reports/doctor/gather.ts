@@ -10,6 +10,7 @@ import { gatherLdap } from './ldap.ts';
 import { gatherFilters } from './mail-filters.ts';
 import { gatherSentMail } from './sent-mail.ts';
 import { gatherWaitingMail } from './waiting-mail.ts';
+import { gatherWebhooks } from './webhooks.ts';
 
 /** All that doctor looks at, of every node; `domain`: only its keys. */
 export async function gatherDoctor(
@@ -23,7 +24,7 @@ export async function gatherDoctor(
     .client(memberContract)
     ['member-list']({})
     .catch(() => ({ members: [] }));
-  const [sent, waiting, damage, exposures, ldap, filters, certificates] = await Promise.all([
+  const [sent, waiting, damage, exposures, ldap, filters, certificates, webhooks] = await Promise.all([
     gatherSentMail(clients, members),
     gatherWaitingMail(clients, members),
     gatherDamage(clients),
@@ -31,7 +32,8 @@ export async function gatherDoctor(
     gatherLdap(clients, members),
     gatherFilters(clients, members),
     gatherCertificatesIfAny(store, clients, members),
+    gatherWebhooks(clients, members),
   ]);
-  const others = { waiting, exposures, ldap, filters, certificates };
+  const others = { waiting, exposures, ldap, filters, certificates, webhooks };
   return gatherFacts(store, config, { ...sent, ...damage, members, ...others }, domain);
 }

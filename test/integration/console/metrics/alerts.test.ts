@@ -33,6 +33,7 @@ const WELL: Record<string, string> = {
   [`sealpost_queue_copies{${NODE}, state="missing"}`]: '0x60',
   [`sealpost_destinations_without_tls{${NODE}}`]: '0x60',
   [`sealpost_config_refused{${NODE}}`]: '0x60',
+  [`sealpost_webhook_failing{${NODE}, service="router", webhook="ops"}`]: '0x60',
   [`sealpost_recipients_total{${NODE}, outcome="delivered"}`]: '0+600x60',
   [`sealpost_recipients_total{${NODE}, outcome="failed"}`]: '0+6x60',
 };
@@ -52,6 +53,7 @@ const CASES: Record<string, [series: string, values: string]> = {
   SealpostMailHeld: [`sealpost_queue_messages{${NODE}, state="hold"}`, '0 4x120'],
   SealpostCopiesMissing: [`sealpost_queue_copies{${NODE}, state="missing"}`, '0x10 7x60'],
   SealpostTlsLost: [`sealpost_destinations_without_tls{${NODE}}`, '0x10 1x60'],
+  SealpostWebhookFails: [`sealpost_webhook_failing{${NODE}, service="router", webhook="ops"}`, '0 1x120'],
   SealpostConfigRefused: [`sealpost_config_refused{${NODE}}`, '0x10 1x60'],
   SealpostDeliveriesFail: [`sealpost_recipients_total{${NODE}, outcome="failed"}`, '0+300x60'],
 };

@@ -15,6 +15,7 @@ const ROUTER = {
   ...{ unsigned: [{ domain: 'example.com', reason: 'no key', count: 7 }], sent: [] },
   copies: { store: 's', lease: 'held', ...COPIES },
 };
+const PAUSED = { name: 'ops', waiting: 3, sent: 0, dropped: 0, paused: { at: 1 } };
 
 async function series(): Promise<string[]> {
   const text = await metrics.metrics();
@@ -32,6 +33,7 @@ function node() {
 test('of a service that does not answer any more nothing is said but that', async () => {
   const { bus, settings, answer } = node();
   let stop = answer('router', 'status-show', ROUTER);
+  answer('router', 'webhook-list', { node: 'edge-1', webhooks: [PAUSED] });
   await read({ bus, settings }, ['router']);
   const before = await series();
   for (const line of [
@@ -42,12 +44,14 @@ test('of a service that does not answer any more nothing is said but that', asyn
     'sealpost_queue_copies{state="held"} 2',
     'sealpost_damaged{what="messages"} 1',
     'sealpost_unsigned_messages{domain="example.com"} 7',
+    'sealpost_webhook_waiting_events{service="router",webhook="ops"} 3',
+    'sealpost_webhook_failing{service="router",webhook="ops"} 2',
   ])
     assert.ok(before.includes(line), `${line}\n${before.join('\n')}`);
   stop();
   await read({ bus, settings }, ['router']);
   const gone = (lines: string[]) =>
-    lines.filter((line) => /^sealpost_(queue|damaged|unsigned|dest|service)/.test(line));
+    lines.filter((line) => /^sealpost_(queue|damaged|unsigned|dest|service|webhook_[wf])/.test(line));
   assert.deepEqual(gone(await series()), ['sealpost_service_up{service="router"} 0']);
 
   const { copies: _, ...alone } = ROUTER;

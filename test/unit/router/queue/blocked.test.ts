@@ -15,7 +15,7 @@ import { newQueueId } from '#shared/ids.ts';
 import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
-import { FakeDelivery, FakeSigner, indexOf, OK, ORIGIN, settingsFor } from '#test/unit/router/fixture.ts';
+import { FakeDelivery, FakeSigner, indexOf, noEvents, OK, ORIGIN, settingsFor } from '#test/unit/router/fixture.ts';
 
 /** A queue whose mail must not go now: another node may deliver it, or the store fails. */
 
@@ -28,7 +28,9 @@ async function queueOver(path: string, obstacle: () => string | undefined) {
   const slots = new Slots();
   const bodies = new Bodies(store);
   const corrupt = new Corrupt(store, slots, silentLogger);
-  const settlement = new Settlement({ settings, store, bodies, slots, index: await indexOf(store), log: silentLogger });
+  const events = noEvents(settings);
+  const index = await indexOf(store);
+  const settlement = new Settlement({ settings, store, bodies, slots, index, events, log: silentLogger });
   const common = { settings, log: silentLogger, store, slots, bodies, corrupt };
   const pacer = new Pacer({ settings, log: silentLogger, peers: undefined });
   const news: (boolean | undefined)[] = [];

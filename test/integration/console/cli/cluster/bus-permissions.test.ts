@@ -50,7 +50,7 @@ const NOT_FOR_OPERATORS = [
 const CALLS: Record<string, string[]> = {
   'credential-store': [
     ...['credential-store.record-resolve', 'credential-store.record-copy', 'signer.key-prove'],
-    ...['credential-store.audit-append', 'listener.challenge-check'],
+    ...['credential-store.audit-append', 'listener.challenge-check', 'member.member-list'],
   ],
   signer: ['credential-store.signing-key-list', 'credential-store.audit-append'],
   policy: [
@@ -103,7 +103,7 @@ const HEARS: Record<string, string[]> = {
   operator: ['member.heartbeat'],
   node: events,
 };
-/** Whose requests it answers; each also answers those that ask every process, `console`, `operator` and `node`. */
+/** Whose requests it answers; each also answers those that ask every process: `credential-store`, `console`, `operator`, `node`. */
 const ANSWERS: Record<string, BusUser[]> = {
   'credential-store': ['credential-store', 'signer', 'policy', 'router', 'listener', 'console', 'operator', 'node'],
   signer: ['credential-store', 'router', 'console', 'operator', 'node'],
@@ -209,7 +209,7 @@ function answers(user: BusUser): string[] {
   if (served.length === 0) return [];
   return [
     ...served.flatMap((service) => (ANSWERS[service] ?? []).map((caller) => reply(caller, service))),
-    ...['console', 'operator', 'node'].map((caller) => reply(caller, 'member')),
+    ...['credential-store', 'console', 'operator', 'node'].map((caller) => reply(caller, 'member')),
   ];
 }
 

@@ -88,7 +88,7 @@ test('passwords go to files that their owner alone can read, never to the termin
     ...['present', 'counts', 'greylist'].map((event) => `sealpost.v1.policy.event.${event}`),
     'sealpost.v1.member.event.heartbeat',
     ...['listener.policy', 'console.policy', 'operator.policy', 'node.policy'].map((inbox) => `_INBOX_${inbox}.>`),
-    ...['console.member', 'operator.member', 'node.member'].map((inbox) => `_INBOX_${inbox}.>`),
+    ...['credential-store', 'console', 'operator', 'node'].map((caller) => `_INBOX_${caller}.member.>`),
   ]);
 });
 

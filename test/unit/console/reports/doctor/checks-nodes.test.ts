@@ -8,6 +8,8 @@ import { DAY, domains, enforce, holder, NOW, nek, SIGNERS, STORES, status, testC
 
 const FRONT = { address: '10.0.0.1', sessions: 50, names: 10, gateway: false };
 
+const SENDER = { node: 'edge-1', process: 'p', service: 'router' } as const;
+const HOOK = { name: 'ops', waiting: 3, sent: 0, dropped: 0, lastError: { at: NOW, text: 'it answers 500' } };
 const CLAMD = { node: 'edge-1', name: 'virus', url: 'unix:/run/clamd', onTrouble: 'defer' } as const;
 
 const DIRECTIVE = {
@@ -119,6 +121,31 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     'warning',
     'node edge-1',
     /virus.*does not answer within 2s.*passes, with a mark/,
+  ],
+  [
+    'a webhook that is paused',
+    { webhooks: [{ ...SENDER, webhooks: [{ ...HOOK, paused: { at: NOW } }] }] },
+    'webhook-failing',
+    'error',
+    'webhook ops',
+    /410 Gone.*router of node edge-1 sends nothing: 3 events wait.*webhooks retry ops/,
+  ],
+  [
+    'a webhook that has taken nothing for long, and one that has only just begun to fail',
+    {
+      webhooks: [
+        { ...SENDER, webhooks: [{ ...HOOK, failing: { since: NOW - 7_300_000, tries: 9, next: NOW } }] },
+        {
+          ...SENDER,
+          node: 'edge-2',
+          webhooks: [{ ...HOOK, failing: { since: NOW - 3_000_000, tries: 1, next: NOW } }],
+        },
+      ],
+    },
+    'webhook-failing',
+    'warning',
+    'webhook ops',
+    /taken nothing from the router of node edge-1 for 2h 1m \(it answers 500\): 3 events wait.*webhooks test ops/,
   ],
   [
     'a route that sends from an address of another machine',
