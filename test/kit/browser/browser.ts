@@ -93,7 +93,10 @@ export class TestWindow implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#context.close();
-    if (this.problems.length > 0) throw new Error(`in the browser: ${this.problems.join('\n')}`);
+    if (this.problems.length === 0) return;
+    // Where the test has failed already, the runner would show neither.
+    console.error(this.problems.join('\n'));
+    throw new Error(`in the browser: ${this.problems.join('\n')}`);
   }
 }
 

@@ -15,6 +15,9 @@ type DialogProps = {
   children?: unknown;
 };
 
+/** The first field; where there is none, the button that changes nothing. */
+const FIRST_FOCUS = 'form :is(input, select, textarea):not(:disabled), footer button';
+
 /** A dialog that is open for as long as it is rendered. Escape closes it. */
 export function Dialog({ title, onClose, wide, children }: DialogProps) {
   const ref = useRef<HTMLDialogElement>(null);
@@ -22,6 +25,8 @@ export function Dialog({ title, onClose, wide, children }: DialogProps) {
   useEffect(() => {
     const dialog = ref.current;
     dialog?.showModal();
+    // By itself the browser would choose the button that closes it.
+    dialog?.querySelector<HTMLElement>(FIRST_FOCUS)?.focus();
     return () => dialog?.close();
   }, []);
   const cancel = (event: Event): void => {

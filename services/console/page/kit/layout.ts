@@ -72,7 +72,7 @@ export function Empty({ title, children }: Content & { title: string }) {
 
 export function Problem({ problem, retry }: { problem: ApiProblem; retry?: () => unknown }) {
   return html`<div role="alert">
-    <${Note} tone="bad" title=${problemText(problem)}>
+    <${Note} tone="bad" title=${html`<${Prose} text=${problemText(problem)} />`}>
       ${retry && html`<button type="button" class="small" onClick=${retry}>Try again</button>`}
     <//>
   </div>`;
@@ -95,7 +95,7 @@ export function Waiting() {
   return html`<p class="waiting soft" role="status">Loading …</p>`;
 }
 
-/** A text with `commands` in back quotes, as findings have. */
+/** A text of Sealpost, with its commands set apart: `"sealpost doctor" tells more`. */
 export function Prose({ text }: { text: string }) {
-  return text.split('`').map((part, i) => (i % 2 === 1 ? html`<code>${part}</code>` : part));
+  return text.split(/"(sealpost [^"]*)"/).map((part, i) => (i % 2 === 1 ? html`<code>${part}</code>` : part));
 }

@@ -179,7 +179,8 @@ function useActiveRow(box: { current: HTMLDivElement | null }, count: number, ro
       const controls = line.querySelectorAll<HTMLElement>(CONTROLS);
       for (const control of controls) control.tabIndex = own ? 0 : -1;
       line.tabIndex = own && controls.length === 0 ? 0 : -1;
-      if (!own || !wanted.current) continue;
+      // A row that was moved to is in the document once the box has scrolled there.
+      if (!wanted.current || line.dataset['index'] !== String(active)) continue;
       wanted.current = false;
       (controls[0] ?? line).focus({ preventScroll: true });
     }

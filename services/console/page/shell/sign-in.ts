@@ -2,6 +2,7 @@ import { html, useEffect, useState } from '/vendor/preact.js';
 import { Note } from '../kit/badge.ts';
 import { Choice, TextField } from '../kit/form.ts';
 import { Mark } from '../kit/icon.ts';
+import { Prose } from '../kit/layout.ts';
 import { post, problemText } from '../state/api.ts';
 import { go } from '../state/router.ts';
 import { type Session, signedIn } from '../state/session.ts';
@@ -36,7 +37,7 @@ export function SignIn({ reason }: { reason?: string | undefined }) {
     <div class="card">
       <h1><${Mark} /> Sealpost</h1>
       ${reason !== undefined && problem === undefined && html`<div role="status"><${Note} tone="info" title=${reason} /></div>`}
-      ${problem !== undefined && html`<div role="alert"><${Note} tone="bad" title=${problemText(problem)} /></div>`}
+      ${problem !== undefined && html`<div role="alert"><${Note} tone="bad" title=${html`<${Prose} text=${problemText(problem)} />`} /></div>`}
       <${Ways} enter=${enter} busy=${busy} />
       <p class="soft">
         No way in? On a node of the cluster, <code>sealpost console link</code> prints a link that signs in once.

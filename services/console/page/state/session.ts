@@ -1,18 +1,9 @@
+import type { SessionReply } from '#services/console/schemas/session.ts';
 import { Store, useStore } from './store.ts';
 
 /** Who looks at the page. The server decides what they may do; the page only leaves out what would be refused. */
 
-export type Session = {
-  /** What the audit log calls them. */
-  person: string;
-  role: 'viewer' | 'operator';
-  /** Of a domain administrator: all that she sees; absent: every domain. */
-  domains?: readonly string[] | undefined;
-  /** The node whose console this is. */
-  node: string;
-  /** That of Sealpost. */
-  version: string;
-};
+export type Session = SessionReply;
 
 export type SignedIn =
   | { state: 'unknown' }
