@@ -223,8 +223,16 @@ export const ACCESS = {
     hears: {},
     buckets: [],
   },
-  /** The command line. */
-  operator: { calls: OPERATOR_CALLS, hears: {}, buckets: [] },
+  /** The command line, which makes backups too. */
+  operator: {
+    calls: {
+      ...OPERATOR_CALLS,
+      router: [...OPERATOR_CALLS.router, 'message-copy', 'message-known'],
+      'credential-store': [...OPERATOR_CALLS['credential-store'], 'record-list'],
+    },
+    hears: {},
+    buckets: [],
+  },
 } as const satisfies Record<ServiceName | 'operator', Access>;
 export type Party = keyof typeof ACCESS;
 

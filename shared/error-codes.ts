@@ -430,8 +430,25 @@ export const ERRORS = {
     meaning: 'The key never signed, so that no record of it belongs in DNS.',
     action: 'Remove its record from the zone if there is one.',
   },
+  'backup-damaged': {
+    meaning: 'The file is not a backup, was cut, or was changed; nothing of it was restored.',
+    action: 'Take another copy of it, or the backup before; "sealpost restore --dry-run" checks one.',
+  },
+  'backup-key': {
+    meaning: 'The passphrase or the private key does not open the backup.',
+    action: 'Use the key that it was made for: --identity, --passphrase-file or SEALPOST_BACKUP_PASSPHRASE.',
+  },
+  'backup-version': {
+    meaning: 'The backup has the format of another version of Sealpost.',
+    action: 'Restore it with the version that the message names, and upgrade then.',
+  },
+  'node-silent': {
+    meaning: 'A node that may have, or have delivered, mail of a backup does not answer.',
+    action:
+      'Start it, or say with --lost that its disk is lost for good: docs/operate/backup.md says what can be doubled then.',
+  },
   'file-unreadable': {
-    meaning: 'A file or folder to import from cannot be read.',
+    meaning: 'A file or folder to import from or to back up, or a backup, cannot be read.',
     action: 'Correct its name, or let this user read it.',
   },
   'key-unreadable': {

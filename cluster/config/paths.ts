@@ -6,15 +6,31 @@ import type { Config, ConsoleConfig, LdapConfig, ListenerConfig, RouteConfig } f
 import type { WebhookConfig } from './schema/webhooks/entry.ts';
 import { SecretReference } from './secrets.ts';
 
+/** What a path of the configuration becomes: that of a file, or of a folder that a node fills. */
+type At = (path: string, kind?: 'folder') => string;
+
 /** The configuration with every relative path made absolute, from the folder of the configuration file. */
 export function resolvePaths(config: Config, folder: string): Config {
-  const at = (path: string): string => resolve(folder, path);
+  return mapPaths(config, (path) => resolve(folder, path));
+}
+
+/** The files that a configuration names, absolute where it is; each once. */
+export function namedFiles(config: Config): string[] {
+  const files = new Set<string>();
+  mapPaths(config, (path, kind) => {
+    if (kind !== 'folder') files.add(path);
+    return path;
+  });
+  return [...files];
+}
+
+function mapPaths(config: Config, at: At): Config {
   const maybe = (path: string | undefined): string | undefined => (path === undefined ? undefined : at(path));
-  const secret = (s: Secret): Secret => secretAt(s, folder);
+  const secret = (s: Secret): Secret => secretAt(s, at);
   const { bus, tls, directory, credentials, dns, metrics, console } = config;
   return {
     ...config,
-    node: { ...config.node, data: at(config.node.data) },
+    node: { ...config.node, data: at(config.node.data, 'folder') },
     bus: {
       ...bus,
       ...(bus.password && { password: secret(bus.password) }),
@@ -22,8 +38,8 @@ export function resolvePaths(config: Config, folder: string): Config {
         tls: { ca: maybe(bus.tls.ca), certificate: maybe(bus.tls.certificate), key: maybe(bus.tls.key) },
       }),
     },
-    ...(tls && { tls: tlsAt(tls, folder) }),
-    listeners: config.listeners.map((listener) => listenerAt(listener, folder)),
+    ...(tls && { tls: tlsAt(tls, at) }),
+    listeners: config.listeners.map((listener) => listenerAt(listener, at)),
     certificates: config.certificates.map((entry) => ({
       ...entry,
       acme: { ...entry.acme, ...(entry.acme.ca !== undefined && { ca: at(entry.acme.ca) }) },
@@ -31,7 +47,7 @@ export function resolvePaths(config: Config, folder: string): Config {
     directory: {
       ...directory,
       ...(directory.users && { users: at(directory.users) }),
-      ...(directory.ldap && { ldap: ldapAt(directory.ldap, folder) }),
+      ...(directory.ldap && { ldap: ldapAt(directory.ldap, at) }),
     },
     authentication: {
       ...config.authentication,
@@ -41,10 +57,10 @@ export function resolvePaths(config: Config, folder: string): Config {
       })),
     },
     credentials: { ...credentials, ...(typeof credentials.nek === 'string' && { nek: at(credentials.nek) }) },
-    routes: config.routes.map((route) => routeAt(route, folder)),
+    routes: config.routes.map((route) => routeAt(route, at)),
     ...(metrics?.token && { metrics: { ...metrics, token: secret(metrics.token) } }),
-    ...(console && { console: consoleAt(console, folder) }),
-    webhooks: config.webhooks.map((webhook) => webhookAt(webhook, folder)),
+    ...(console && { console: consoleAt(console, at) }),
+    webhooks: config.webhooks.map((webhook) => webhookAt(webhook, at)),
     dns: {
       ...dns,
       zones: dns.zones.map((zone) => ({
@@ -55,8 +71,7 @@ export function resolvePaths(config: Config, folder: string): Config {
   };
 }
 
-function tlsAt(tls: NonNullable<Config['tls']>, folder: string): NonNullable<Config['tls']> {
-  const at = (path: string): string => resolve(folder, path);
+function tlsAt(tls: NonNullable<Config['tls']>, at: At): NonNullable<Config['tls']> {
   const { certificate, key, nek } = tls;
   return {
     ...tls,
@@ -67,78 +82,78 @@ function tlsAt(tls: NonNullable<Config['tls']>, folder: string): NonNullable<Con
   };
 }
 
-function consoleAt(console: ConsoleConfig, folder: string): ConsoleConfig {
+function consoleAt(console: ConsoleConfig, at: At): ConsoleConfig {
   const { certificate, key, tokens } = console;
   return {
     ...console,
-    ...(certificate && { certificate: resolve(folder, certificate) }),
-    ...(key && { key: resolve(folder, key) }),
-    tokens: tokens.map((entry) => ({ ...entry, token: secretAt(entry.token, folder) })),
+    ...(certificate && { certificate: at(certificate) }),
+    ...(key && { key: at(key) }),
+    tokens: tokens.map((entry) => ({ ...entry, token: secretAt(entry.token, at) })),
   };
 }
 
-function secretAt(secret: Secret, folder: string): Secret {
+function secretAt(secret: Secret, at: At): Secret {
   return secret instanceof SecretReference && 'file' in secret.source
-    ? new SecretReference({ file: resolve(folder, secret.source.file) })
+    ? new SecretReference({ file: at(secret.source.file) })
     : secret;
 }
 
-function webhookAt(webhook: WebhookConfig, folder: string): WebhookConfig {
+function webhookAt(webhook: WebhookConfig, at: At): WebhookConfig {
   const { secret, 'previous-secret': previous, ca } = webhook;
   return {
     ...webhook,
-    secret: secretAt(secret, folder),
-    ...(previous && { 'previous-secret': secretAt(previous, folder) }),
-    ...(ca !== undefined && { ca: resolve(folder, ca) }),
+    secret: secretAt(secret, at),
+    ...(previous && { 'previous-secret': secretAt(previous, at) }),
+    ...(ca !== undefined && { ca: at(ca) }),
   };
 }
 
-function listenerAt(listener: ListenerConfig, folder: string): ListenerConfig {
+function listenerAt(listener: ListenerConfig, at: At): ListenerConfig {
   const ca = listener['client-certificates']?.ca;
-  return ca === undefined ? listener : { ...listener, 'client-certificates': { ca: resolve(folder, ca) } };
+  return ca === undefined ? listener : { ...listener, 'client-certificates': { ca: at(ca) } };
 }
 
-function routeAt(route: RouteConfig, folder: string): RouteConfig {
+function routeAt(route: RouteConfig, at: At): RouteConfig {
   const { via, ca } = route;
   return {
     ...route,
-    ...loginAt(route, folder),
-    via: typeof via === 'string' ? viaAt(via, folder) : via.map((entry) => hopAt(entry, folder)),
-    ...(ca && { ca: resolve(folder, ca) }),
+    ...loginAt(route, at),
+    via: typeof via === 'string' ? viaAt(via, at) : via.map((entry) => hopAt(entry, at)),
+    ...(ca && { ca: at(ca) }),
   };
 }
 
-function viaAt(via: string, folder: string): string {
+function viaAt(via: string, at: At): string {
   const hop = parseVia(via);
-  return hop?.kind === 'maildir' ? `maildir:${resolve(folder, hop.folder)}` : via;
+  return hop?.kind === 'maildir' ? `maildir:${at(hop.folder, 'folder')}` : via;
 }
 
-function hopAt(entry: string | RouteHop, folder: string): string | RouteHop {
-  return typeof entry === 'string' ? entry : { ...entry, ...loginAt(entry, folder) };
+function hopAt(entry: string | RouteHop, at: At): string | RouteHop {
+  return typeof entry === 'string' ? entry : { ...entry, ...loginAt(entry, at) };
 }
 
-function loginAt({ password, oauth }: Pick<RouteConfig, 'password' | 'oauth'>, folder: string) {
+function loginAt({ password, oauth }: Pick<RouteConfig, 'password' | 'oauth'>, at: At) {
   return {
-    ...(password && { password: secretAt(password, folder) }),
-    ...(oauth && { oauth: grantAt(oauth, folder) }),
+    ...(password && { password: secretAt(password, at) }),
+    ...(oauth && { oauth: grantAt(oauth, at) }),
   };
 }
 
-function grantAt(grant: RouteOauth, folder: string): RouteOauth {
+function grantAt(grant: RouteOauth, at: At): RouteOauth {
   const { 'client-secret': secret, 'refresh-token': token, ca } = grant;
   return {
     ...grant,
-    ...(ca && { ca: resolve(folder, ca) }),
-    ...(secret && { 'client-secret': secretAt(secret, folder) }),
-    ...(token && { 'refresh-token': secretAt(token, folder) }),
+    ...(ca && { ca: at(ca) }),
+    ...(secret && { 'client-secret': secretAt(secret, at) }),
+    ...(token && { 'refresh-token': secretAt(token, at) }),
   };
 }
 
-function ldapAt(ldap: LdapConfig, folder: string): LdapConfig {
+function ldapAt(ldap: LdapConfig, at: At): LdapConfig {
   const { ca, password } = ldap;
   return {
     ...ldap,
-    ...(ca && { ca: resolve(folder, ca) }),
-    ...(password && { password: secretAt(password, folder) }),
+    ...(ca && { ca: at(ca) }),
+    ...(password && { password: secretAt(password, at) }),
   };
 }

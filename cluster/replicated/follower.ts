@@ -206,7 +206,8 @@ export class Follower<T> {
       this.#log.warn({ bucket: this.#deps.bucket, last: log.last, known: known.last, created: log.created }, text);
     }
     if (!(await attachment.reached(log.last, Number.POSITIVE_INFINITY))) return log.ended;
-    for (const { key, version } of this.#records.all()) {
+    for (const key of this.#records.keys()) {
+      const version = this.#records.get(key)?.version ?? 0;
       if (version > (attachment.versions.get(key) ?? 0)) attachment.stale.add(key);
     }
     return this.#restore(attachment);

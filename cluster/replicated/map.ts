@@ -6,10 +6,12 @@ import type { JetStreamAccess } from '../bus/jetstream-access.ts';
 import type { Store } from '../store.ts';
 import { type Changed, Changes } from './changes.ts';
 import { Follower } from './follower.ts';
-import { parseRecord, type ReplicatedRecord } from './record.ts';
+import type { ReplicatedRecord } from './record.ts';
 import { type LiveRecord, ReplicatedRecords } from './records.ts';
 import type { Refused } from './refused.ts';
-import { implausible, refuseArrived, type Seal } from './seal.ts';
+import { newestCopy } from './repair.ts';
+import { findRestorable, type RecordPage, type Restored, recordPage } from './restore.ts';
+import type { Seal } from './seal.ts';
 
 /**
  * Records that every node of a cluster holds and any node changes, one change at a time.
@@ -74,18 +76,8 @@ export type Updater<T> = (current: T | undefined, key: string) => T | undefined;
 /** How long `open` waits for the stream. */
 const OPEN_LIMIT_MS = 3000;
 
-const hasMac = ({ macs }: ReplicatedRecord<unknown>, nek: string): boolean =>
-  macs?.some((mac) => mac.nek === nek) === true;
-
-/** A record as another node sent it; undefined where it is none that this program can read. */
-function readCopy<T>(schema: z.ZodType<T>, json: string): ReplicatedRecord<T> | undefined {
-  try {
-    const parsed = parseRecord(schema, json);
-    return 'record' in parsed ? parsed.record : undefined;
-  } catch {
-    return undefined;
-  }
-}
+const hasMac = (record: ReplicatedRecord<unknown> | undefined, nek: string): boolean =>
+  record?.macs?.some((mac) => mac.nek === nek) === true;
 
 export class ReplicatedMap<T> {
   readonly #options: ReplicatedMapOptions<T>;
@@ -230,7 +222,7 @@ export class ReplicatedMap<T> {
     if (this.#options.seal === undefined) return [];
     const { shown } = this.#records;
     if (this.#without?.nek !== nek || this.#without.shown !== shown) {
-      const keys = [...this.#records.all()].flatMap((record) => (hasMac(record, nek) ? [] : [record.key]));
+      const keys = this.#records.keys().filter((key) => !hasMac(this.#records.get(key), nek));
       this.#without = { nek, shown, keys };
     }
     return this.#without.keys;
@@ -253,20 +245,24 @@ export class ReplicatedMap<T> {
    * stream; where there is none, a tombstone. Resolves to which copy it was, if it was one. Fails like `update`.
    */
   async repair(key: string, copies: readonly string[]): Promise<Changed<T> & { copy: number | undefined }> {
-    const { schema, seal } = this.#options;
-    let [best, copy]: [ReplicatedRecord<T> | undefined, number | undefined] = [this.#records.get(key), undefined];
-    for (const [i, json] of copies.entries()) {
-      const record = readCopy(schema, json);
-      if (record?.key !== key || implausible(record.version, best?.version ?? 0) !== undefined) continue;
-      if (refuseArrived(seal, this.#records.sealed, record) !== undefined) continue;
-      if (record.version > (best?.version ?? 0)) [best, copy] = [record, i];
-    }
-    if (best !== undefined && copy !== undefined) {
-      await this.#changes.adopt(best);
-    }
+    const found = newestCopy({ ...this.#options, records: this.#records }, key, copies);
+    if (found !== undefined) await this.#changes.adopt(found.record);
     const changed = await this.#changes.make(key, (current) => ({ value: current?.value }));
     this.#records.refused.forget(key);
-    return { ...changed, copy };
+    return { ...changed, copy: found?.copy };
+  }
+
+  /** Records after a key, tombstones among them, as JSON for a backup: as many as fit into so many bytes. */
+  page(after: string | undefined, bytes: number): RecordPage {
+    return recordPage(this.#records, after, bytes);
+  }
+
+  /** Take a record of a backup, where nothing newer or other is held; of a closed store only. Fails with `store-failed`. */
+  async restore(json: string, { dryRun }: { dryRun: boolean }): Promise<Restored> {
+    if (this.#follower !== undefined) throw new Error('the records of a cluster are not restored while it is followed');
+    const { record, ...found } = findRestorable({ ...this.#options, records: this.#records }, json);
+    if (record !== undefined && !dryRun) await this.#changes.adopt(record);
+    return found;
   }
 
   /** Called with the keys that this node or others changed, when that is synced here; with many while catching up. */

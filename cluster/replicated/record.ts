@@ -79,6 +79,14 @@ export function nextRecord<T>(
   return parsed.record;
 }
 
+/** What tells whether a record comes from another. */
+export type RecordHistory = Pick<Envelope, 'key' | 'version' | 'writeId' | 'previous'>;
+
+/** The same of a record of any map. Throws where it is none. */
+export function parseHistory(text: string): RecordHistory {
+  return Envelope.parse(JSON.parse(text));
+}
+
 /** Read a record from its JSON. Throws when it is none at all. */
 export function parseRecord<T>(schema: z.ZodType<T>, text: string): Parsed<T> {
   const json: unknown = JSON.parse(text);
@@ -99,7 +107,7 @@ function withMacs(text: string, seal: Seal | undefined): string {
 }
 
 /** Which change made a version, as far as the record remembers. */
-export function writeIdOf(record: ReplicatedRecord<unknown>, version: number): string | undefined {
+export function writeIdOf(record: RecordHistory, version: number): string | undefined {
   return version === record.version ? record.writeId : record.previous[record.version - version - 1];
 }
 

@@ -90,15 +90,15 @@ export class ReplicatedRecords<T> {
     return this.#records.get(key);
   }
 
-  /** Records and tombstones, in no order. */
-  all(): Iterable<ReplicatedRecord<T>> {
-    return this.#records.values();
+  /** Keys of records and tombstones, in order. */
+  keys(): readonly string[] {
+    this.#order ??= [...this.#records.keys()].sort((a, b) => (a < b ? -1 : 1));
+    return this.#order;
   }
 
   /** Every record that has a value, ordered by key: the same array until something changes. */
   live(): readonly LiveRecord<T>[] {
-    this.#order ??= [...this.#records.keys()].sort((a, b) => (a < b ? -1 : 1));
-    this.#live ??= this.#order.flatMap((key) => {
+    this.#live ??= this.keys().flatMap((key) => {
       const record = this.#records.get(key);
       return record?.value === undefined ? [] : [{ key, version: record.version, value: record.value }];
     });
@@ -131,7 +131,7 @@ export class ReplicatedRecords<T> {
     return this.#unreadable.get(key);
   }
 
-  /** Keys of the records that this program cannot read, in order. */
+  /** Keys of those, in order. */
   unreadableKeys(): string[] {
     return [...this.#unreadable.keys()].sort();
   }

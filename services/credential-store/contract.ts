@@ -22,6 +22,10 @@ import { tlsRecordOperations } from './contract/tls-records.ts';
 export const CREDENTIALS_BUCKET = 'sealpost-credentials';
 export const DIRECTORY_BUCKET = 'sealpost-directory';
 
+/** Which records: of keys, certificates and NEKs, or of users, aliases and groups. */
+export const RecordMap = z.enum(['keys', 'directory']);
+export type RecordMap = z.infer<typeof RecordMap>;
+
 /** A record that a node did not take in: from whom, why, and whether it holds an authentic one all the same. */
 export const RefusedRecord = z.object({
   /** The domain, or the name of another record. */
@@ -82,6 +86,27 @@ export const credentialStoreContract = defineContract('credential-store', 1, {
     'record-copy': {
       request: z.object({ key: z.string() }),
       reply: z.object({ node: z.string(), record: z.string().optional() }),
+    },
+    /**
+     * For a backup: every record of a map as this node holds it, as JSON, tombstones among them, in the order of their keys.
+     * `lost`: how many were on its disk and cannot be read; in the first page. A node that has yet to catch up answers
+     * `not-caught-up`.
+     */
+    'record-list': {
+      request: z.object({ map: RecordMap, after: z.string().optional() }),
+      reply: z.object({
+        node: z.string(),
+        behind: z.string().optional(),
+        records: z.array(z.string()),
+        lost: z.number().int(),
+        next: z.string().optional(),
+      }),
+      errors: ['not-caught-up'],
+      elsewhere: ['not-caught-up'],
+      audited: ({ map, after }: { map: RecordMap; after?: string | undefined }) =>
+        after === undefined
+          ? `all records of ${map === 'keys' ? 'keys and certificates' : 'the directory'}`
+          : undefined,
     },
     /**
      * Write the record of a domain again, from the newest authentic copy of any node; default: every record that was

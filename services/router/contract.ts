@@ -219,6 +219,32 @@ export const routerContract = defineContract('router', 1, {
       audited: ({ queueId, offset }: { queueId: string; offset: number }) => (offset === 0 ? queueId : undefined),
     },
 
+    /**
+     * For a backup: the records of all mail in the queue, a page at a time, with their keys and their bytes one behind the
+     * other (backup/copy-page.ts). `next` is the `after` of the page that follows; `damaged`: messages that were left out.
+     */
+    'message-copy': {
+      request: z.object({ after: z.string().max(64).optional() }),
+      reply: z.object({
+        records: z.array(z.object({ key: z.string(), size: z.number().int().nonnegative() })),
+        damaged: z.array(z.string()),
+        next: z.string().optional(),
+      }),
+      errors: READ,
+      bytes: 'reply',
+      audited: ({ after }: { after?: string | undefined }) =>
+        after === undefined ? 'all mail of the queue' : undefined,
+    },
+    /** Before a backup is restored: which of these messages this router has, or had (backup/known.ts). */
+    'message-known': {
+      request: z.object({ ids: z.array(z.string()).min(1).max(MOST_COPIES) }),
+      reply: z.object({
+        node: z.string(),
+        known: z.array(z.object({ id: z.string(), as: z.enum(['queued', 'finished', 'copy', 'damaged']) })),
+      }),
+      errors: READ,
+    },
+
     ...queueOperations,
     ...operatorOperations,
     ...webhookOperations,

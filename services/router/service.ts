@@ -8,6 +8,7 @@ import { SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { WebServers } from '#shared/mta-sts/fetch.ts';
 import { Transcripts } from '#shared/transcript/transcripts.ts';
+import { backupHandlers } from './backup/handlers.ts';
 import { type RouterContract, routerContract } from './contract.ts';
 import { Copies } from './copies/copies.ts';
 import { createDelivery, type DeliveryDeps } from './delivery/delivery.ts';
@@ -63,11 +64,12 @@ import { openWebhooks, queueStateOf } from './webhooks/open.ts';
  *   tls-memory/  what the routers remember together of the TLS of others, and the MTA-STS policies that they have fetched
  *   directives/  what operators have told all routers: to suspend mail, or to redirect it
  *   webhooks/   what webhooks are told of mail, and of what is wrong with the queue
+ *   backup/     mail as a backup keeps it, and the queue of a router that does not run (closed.ts)
  *   gossip/     keeps records of all routers the same
  *   receipts/   what stays of a message that has left, its attempts, and the index by which messages and receipts are found
  *   maintenance.ts  ends transfers of silent listeners, deletes old receipts and reports, compacts the store
  *
- * Imports run down: sent-reports → copies, notices; copies, operators → intake, queue → notices, pacing, received-reports, tls-memory → delivery;
+ * Imports run down: backup → copies; sent-reports → copies, notices; copies, operators → intake, queue → notices, pacing, received-reports, tls-memory → delivery;
  * intake → rules; queue → directives, webhooks; tls-memory, directives → gossip; and all but delivery, pacing, rules and gossip → receipts → store.
  * What intake and queue need of the copies they declare themselves, and `assemble` hands it in.
  *
@@ -250,7 +252,7 @@ function handlers(router: () => Running, delivering: Delivering): Handlers<Route
     'ledger-list': (request) => router().views.ledger(request),
     ...queueHandlers(whole),
     'message-place': ({ queueId }) => placeOf(router(), settings, queueId),
-    'message-read': (request) => readPiece(whole(), request),
+    ...backupHandlers(whole, settings),
     'captured-list': (request) => capturedPage(settings, request),
     'captured-read': (request) => capturedPiece(settings, request),
     'dmarc-report-list': ({ after, ...selection }) => router().reports.dmarc.page(selection, after),
@@ -273,11 +275,6 @@ function assertWhole(running: Running): Running {
 }
 
 const probing = ({ tls: { memory, sts }, told: { directives } }: Running) => ({ memory, sts, directives });
-
-async function readPiece({ views }: Running, { queueId, offset }: { queueId: string; offset: number }) {
-  const { total, bytes } = await views.read(queueId, offset);
-  return { reply: { total }, bytes };
-}
 
 async function statusOf(running: Running, settings: Settings, lostTls: LostDestinations) {
   const { slots, corrupt, signing, copies, store, recovery, told } = running;

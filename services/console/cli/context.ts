@@ -69,7 +69,11 @@ export type Caller = AsyncDisposable &
 
 /** Connect to the running node. Fails with `no-node`. */
 export async function openCaller(options: CommonOptions): Promise<Caller> {
-  const config = await readConfig(options);
+  return connect(await readConfig(options));
+}
+
+/** Connect to the node with this configuration, which runs, or to its cluster. Fails with `no-node`. */
+export async function connect(config: Config): Promise<Caller> {
   if (config.bus.servers.length === 0) {
     return caller(config, new ControlClient(config.node.data));
   }

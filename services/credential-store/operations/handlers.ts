@@ -31,6 +31,7 @@ import {
   keyShow,
 } from './keys.ts';
 import { nekDelete, nekList, nekRotate, nekUse, sealingKeyShow } from './neks.ts';
+import { recordList } from './record-list.ts';
 import { recordCopy, recordRepair } from './repair.ts';
 import {
   rotationFreeze,
@@ -82,8 +83,7 @@ export function createHandlers(deps: () => OperationDeps): Handlers<CredentialSt
     ...webhookHandlers(deps),
     ...directoryHandlers(deps),
     ...certificateHandlers(deps),
-    'record-copy': (request) => recordCopy(deps(), request),
-    'record-repair': (request) => recordRepair(deps(), request),
+    ...recordHandlers(deps),
     'status-show': (request) => statusShow(deps(), request),
   };
 }
@@ -104,6 +104,14 @@ function directoryHandlers(deps: () => OperationDeps) {
     'alias-set': (request) => aliasSet(deps(), request),
     'group-set': (request) => groupSet(deps(), request),
     'map-set': (request) => mapSet(deps(), request),
+  } satisfies Partial<Handlers<CredentialStoreContract>>;
+}
+
+function recordHandlers(deps: () => OperationDeps) {
+  return {
+    'record-copy': (request) => recordCopy(deps(), request),
+    'record-list': (request) => recordList(deps(), request),
+    'record-repair': (request) => recordRepair(deps(), request),
   } satisfies Partial<Handlers<CredentialStoreContract>>;
 }
 

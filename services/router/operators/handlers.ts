@@ -7,6 +7,7 @@ type Operations =
   | 'message-list'
   | 'message-find'
   | 'message-show'
+  | 'message-read'
   | 'queue-summarize'
   | 'queue-change'
   | 'message-retry'
@@ -22,6 +23,10 @@ export function queueHandlers(
     'message-list': (request) => queue().views.list(request),
     'message-find': (request) => queue().views.find(request),
     'message-show': ({ queueId }) => queue().views.show(queueId),
+    'message-read': async ({ queueId, offset }) => {
+      const { total, bytes } = await queue().views.read(queueId, offset);
+      return { reply: { total }, bytes };
+    },
     'queue-summarize': (request) => queue().views.summarize(request),
     'queue-change': (request) => queue().control.change(request),
     'message-retry': async (selection) => ({ count: await queue().control.changeAll('retry', selection) }),

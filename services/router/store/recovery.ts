@@ -192,7 +192,9 @@ async function removeUnfinished(store: Store, log: Logger): Promise<number> {
   for await (const [mark] of readable(store, 'transfer', log)) {
     const id = queueIdOf(mark);
     const operations: StoreOperation[] = [];
-    for await (const [key] of readable(store, `body!${id}`, log)) operations.push({ type: 'del', key });
+    // A backup that was being restored had written recipients too (backup/queue-writer.ts).
+    for (const kind of ['body', 'recipient'])
+      for await (const [key] of readable(store, `${kind}!${id}`, log)) operations.push({ type: 'del', key });
     operations.push({ type: 'del', key: keys.transfer(id) });
     await store.write(operations);
     count++;

@@ -39,6 +39,8 @@ export const PEERS = {
   haproxy: 'haproxy',
   curl: 'curl',
   openssl: 'openssl',
+  age: 'age',
+  'age-keygen': 'age',
   python3: 'python3',
   dovecot: 'dovecot-core',
   '/usr/lib/dovecot/lmtp': 'dovecot-lmtpd',

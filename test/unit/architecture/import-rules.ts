@@ -13,6 +13,8 @@ const PART = /^services\/[^/]+\/contract\//;
 const PAGE = 'services/console/page/';
 /** What the page may know of: types alone, since no browser gets these files. */
 const SEEN_BY_PAGE = /^(?:shared|services\/console\/schemas)\//;
+/** The store of a service that does not run. */
+const CLOSED = /^services\/[^/]+\/closed\.ts$/;
 const TEST = /\.(?:test|scenario)\.ts$/;
 
 /** Packages that one room alone may name, so that a successor is a change in that room. A folder ends with a slash. */
@@ -26,6 +28,8 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['shared/metrics.ts', 'services/console/metrics/'],
   jose: ['services/policy/authentication/'],
   '@peculiar/x509': ['cluster/certificate.ts'],
+  'age-encryption': ['services/console/cli/backup/archive/'],
+  'modern-tar': ['services/console/cli/backup/archive/'],
   'acme-client': ['services/credential-store/certificates/acme/'],
   fastify: ['services/console/http/'],
   '@fastify/cookie': ['services/console/http/'],
@@ -60,6 +64,9 @@ export function objection(file: string, imported: string): string | undefined {
   if (imported === 'services/node.ts') {
     return file.startsWith('services/console/cli/') ? undefined : 'only the command line starts a node';
   }
+  if (imported === 'services/closed-stores.ts') {
+    return file.startsWith('services/console/cli/') ? undefined : 'only the command line opens closed stores';
+  }
   if (imported === 'services/create.ts') {
     return file === 'services/node.ts' ? undefined : 'only a node makes services';
   }
@@ -89,6 +96,7 @@ function serviceObjection(file: string, imported: string): string | undefined {
       ? undefined
       : 'the composition root sees the contracts and the services themselves, not what is inside of them';
   }
+  if (file === 'services/closed-stores.ts' && CLOSED.test(imported)) return undefined;
   return 'of another service only contract.ts is seen';
 }
 

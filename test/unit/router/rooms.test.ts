@@ -18,6 +18,7 @@ const SEES: Record<string, string[]> = {
   webhooks: ['store'],
   queue: ['store', 'receipts', 'delivery', 'pacing', 'notices', 'directives', 'webhooks'],
   intake: ['store', 'receipts', 'rules'],
+  backup: ['store', 'copies'],
   copies: ['store', 'receipts', 'queue', 'intake'],
   gossip: [],
   directives: ['store', 'delivery', 'gossip'],

@@ -47,6 +47,8 @@ const NOT_FOR_OPERATORS = [
   ...['router.copy-mirror', 'router.copy-compare', 'router.copy-adopted', 'router.queue-drain'],
   ...['router.dmarc-unit-list', 'router.dmarc-row-list', 'router.tls-unit-list', 'router.tls-row-list'],
 ];
+/** For backups. */
+const OPERATORS_ALONE = ['credential-store.record-list', 'router.message-copy', 'router.message-known'];
 const CALLS: Record<string, string[]> = {
   'credential-store': [
     ...['credential-store.record-resolve', 'credential-store.record-copy', 'signer.key-prove'],
@@ -79,7 +81,7 @@ const CALLS: Record<string, string[]> = {
     ...['credential-store.challenge-list', 'credential-store.audit-append'],
   ],
   console: [
-    ...operations.filter((operation) => !NOT_FOR_OPERATORS.includes(operation)),
+    ...operations.filter((operation) => ![...NOT_FOR_OPERATORS, ...OPERATORS_ALONE].includes(operation)),
     ...['policy.user-authenticate', 'credential-store.audit-append'],
   ],
   operator: operations.filter((operation) => !NOT_FOR_OPERATORS.includes(operation)),
