@@ -4,17 +4,21 @@ import { z } from 'zod';
 
 const Queue = z.object({ active: z.number(), deferred: z.number(), hold: z.number() });
 
-/** Messages at the door (accepted, refused, put off), recipients afterwards (delivered, deferred, failed). */
+/**
+ * Messages at the door (accepted, refused, put off), recipients afterwards (delivered, deferred, failed). `sent`: those delivered
+ * to another machine.
+ */
 const Rates = z.object({
   accepted: z.number(),
   refused: z.number(),
   putOff: z.number(),
   delivered: z.number(),
+  sent: z.number(),
   deferred: z.number(),
   failed: z.number(),
 });
 
-/** A share is absent where nothing was delivered. */
+/** `signed` of what was delivered, `encrypted` of what was sent: absent where nothing was. */
 const Flow = z.object({
   rates: Rates,
   signed: z.number().optional(),
@@ -87,6 +91,7 @@ export const History = z.object({
   refused: Column,
   putOff: Column,
   delivered: Column,
+  sent: Column,
   deferred: Column,
   failed: Column,
   signed: Column,

@@ -5,7 +5,7 @@ import { Note } from './badge.ts';
 import { Icon } from './icon.ts';
 import { act, say } from './toast.ts';
 
-/** Dialogs: the browser's own, which keep the focus inside and give it back. */
+/** Dialogs: the browser's own, which keep the focus inside. */
 
 type DialogProps = {
   title: string;
@@ -24,10 +24,16 @@ export function Dialog({ title, onClose, wide, children }: DialogProps) {
   const id = useId();
   useEffect(() => {
     const dialog = ref.current;
+    const before = document.activeElement;
     dialog?.showModal();
     // By itself the browser would choose the button that closes it.
     dialog?.querySelector<HTMLElement>(FIRST_FOCUS)?.focus();
-    return () => dialog?.close();
+    return () => {
+      dialog?.close();
+      // By itself it gives the focus back only where it closes before it is taken out of the page.
+      const next = before?.isConnected ? before : document.getElementById('main');
+      if (next instanceof HTMLElement) next.focus();
+    };
   }, []);
   const cancel = (event: Event): void => {
     event.preventDefault();

@@ -7,7 +7,7 @@ import { Card, Figure, Figures, PageHead, shown } from '../kit/layout.ts';
 import { useData } from '../state/data.ts';
 import { useLive } from '../state/stream.ts';
 import { Alarms } from './overview/alarms.ts';
-import { extended, type Known, recentShare } from './overview/figures.ts';
+import { extended, GAP_MS, type Known, recentShare } from './overview/figures.ts';
 import { Nodes } from './overview/nodes.ts';
 import { verdictOf } from './overview/verdict.ts';
 
@@ -23,10 +23,7 @@ export default function Overview() {
   `;
 }
 
-/** A gap in the moments that is filled from the history of the server, which has gone on meanwhile. */
-const GAP_MS = 5000;
-
-/** What was read at first, and every moment since. */
+/** What was read at first, and every moment since; gaps are filled from the history of the server, which has gone on. */
 function useGrowing(
   first: OverviewReply | undefined,
   now: Moment | undefined,
@@ -38,7 +35,7 @@ function useGrowing(
   }, [first]);
   useEffect(() => {
     if (now === undefined || known === undefined) return;
-    if (now.at - known.now.at > GAP_MS) void reload();
+    if (Math.abs(now.at - known.now.at) > GAP_MS) void reload();
     setKnown(extended(known, now));
   }, [now]);
   return known;

@@ -27,6 +27,7 @@ export class Minutes {
       refused: column(({ rates }) => rates.refused),
       putOff: column(({ rates }) => rates.putOff),
       delivered: column(({ rates }) => rates.delivered),
+      sent: column(({ rates }) => rates.sent),
       deferred: column(({ rates }) => rates.deferred),
       failed: column(({ rates }) => rates.failed),
       signed: column(({ signed }) => signed),

@@ -9,7 +9,7 @@ type Node = Overview['nodes'][number];
 const node = (name: string, state: Node['state'] = 'up'): Node => ({ name, state, processes: [] });
 
 function moment(at: number, delivered: number, more: Partial<Overview> = {}): Overview {
-  const rates = { accepted: delivered, refused: 0, putOff: 0, delivered, deferred: 0, failed: 0 };
+  const rates = { accepted: delivered, refused: 0, putOff: 0, delivered, sent: delivered / 2, deferred: 0, failed: 0 };
   const shares = delivered === 0 ? {} : { signed: 0.5, encrypted: 1 };
   const total = { rates, ...shares, queue: { active: 0, deferred: 0, hold: 0 }, sessions: 0 };
   return { at, node: 'edge-1', nodes: [node('edge-1'), node('edge-2')], total, alarms: [], ...more };
@@ -21,6 +21,7 @@ const NOTHING: History = {
   refused: [],
   putOff: [],
   delivered: [],
+  sent: [],
   deferred: [],
   failed: [],
   signed: [],
@@ -43,6 +44,13 @@ test('the history grows by later moments, to ten minutes', () => {
   assert.equal(long.history.at.at(-1), 699_000);
 });
 
+test('a clock that was set back begins a new history', () => {
+  const { now, history } = known(moment(100_000, 5), moment(101_000, 5), moment(20_000, 7));
+  assert.equal(now.at, 20_000);
+  assert.deepEqual(history.at, [20_000]);
+  assert.deepEqual(history.delivered, [7]);
+});
+
 test('a moment of which nothing is known has no figures', () => {
   const { total: _, ...unknown } = moment(2000, 0);
   assert.deepEqual(known(moment(1000, 5), unknown).history.accepted, [5, null]);
@@ -53,6 +61,8 @@ test('a share is that of the mail, not of the seconds', () => {
   const { history } = known(moment(1000, 10), { ...all, total: all.total && { ...all.total, signed: 1 } });
   assert.equal(recentShare(history, 'signed', 60_000), (10 * 0.5 + 90) / 100);
   assert.equal(recentShare(history, 'signed', 500), 1);
+  assert.equal(recentShare(history, 'encrypted', 60_000), 1);
+  assert.equal(recentShare({ ...history, sent: [0, 0] }, 'encrypted', 60_000), undefined);
   assert.equal(recentShare(known(moment(1000, 0)).history, 'signed', 60_000), undefined);
 });
 
