@@ -29,19 +29,26 @@ const { values } = parseArgs({
   },
 });
 const destinations = Number(values.destinations);
+/** The bound of what is said of single messages, and more. */
+const SLOW_MS = 500;
 
 /** Send through both nodes in turns, and say how long it took. */
 async function compare(what: string, busy: SealpostNode, idle: SealpostNode, sink: Tally): Promise<void> {
   await using one = await Single.open(busy.port, sink);
   await using other = await Single.open(idle.port, sink);
   const times = { busy: [] as number[], idle: [] as number[] };
-  const end = performance.now() + Number(values.seconds) * 1000;
-  while (performance.now() < end) {
-    times.busy.push(await one.send());
+  const began = performance.now();
+  const slow: string[] = [];
+  while (performance.now() < began + Number(values.seconds) * 1000) {
+    const at = ((performance.now() - began) / 1000).toFixed(1);
+    const took = await one.send();
+    times.busy.push(took);
+    if (took > SLOW_MS) slow.push(`${took.toFixed(0)} ms after ${at} s`);
     times.idle.push(await other.send());
     await delay(50);
   }
   process.stdout.write(`${what}: ${describe(times.busy)}\n  beside it, an idle node: ${describe(times.idle)}\n`);
+  if (slow.length > 0) process.stdout.write(`  slow ones: ${slow.join(', ')}\n`);
 }
 
 await using sink = await Tally.start();

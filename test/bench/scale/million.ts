@@ -41,10 +41,11 @@ function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-async function idleShare({ pid }: Program): Promise<number> {
+/** The part of a core that a process takes for some seconds. */
+async function shareWithin({ pid }: Program, duration: number): Promise<number> {
   const before = await processorSeconds(pid);
-  await delay(10_000);
-  return ((await processorSeconds(pid)) - before) / 10;
+  await delay(duration * 1000);
+  return ((await processorSeconds(pid)) - before) / duration;
 }
 
 /** Messages a second, and the processor time of the node for each. */
@@ -131,8 +132,10 @@ say(`from the start to the first delivery ${await first}, of a new message ${fre
 await program.waitForOutput(/"queue read"/, 600_000);
 say(`queue read after ${since()}: ${/.*"queue read".*/.exec(program.output)?.[0]}`);
 
-await delay(5000);
-const idle = [await idleShare(program), await idleShare(emptyProgram)].map((share) => `${(share * 100).toFixed(1)} %`);
+const atRest = async (): Promise<boolean> => (await shareWithin(program, 2)) < 0.05;
+await waitFor(atRest, { timeout: 600_000, what: 'rest: what is in no block of the search index is read first' });
+say(`at rest after ${since()}`);
+const idle = [await shareWithin(program, 10), await shareWithin(emptyProgram, 10)].map((share) => `${(share * 100).toFixed(1)} %`);
 say(`processor while nothing is due: ${idle[0]} of a core, with an empty queue ${idle[1]}`);
 clearInterval(watch);
 sayMemory('at rest', await memoryOf(program.pid, reports.path), await memoryOf(emptyProgram.pid, reports.path));
