@@ -21,6 +21,11 @@ export class FairQueue<T> {
     return this.#length;
   }
 
+  /** Something waits of a sender of which nothing did a moment ago. */
+  get hasFresh(): boolean {
+    return this.#fresh.length > 0;
+  }
+
   push(item: T, sender: number): void {
     let flow = this.#flows.get(sender);
     if (flow === undefined) {

@@ -1,4 +1,4 @@
-import { FairQueue, Fifo } from '../delivery/fair-queue.ts';
+import { FairQueue } from '../delivery/fair-queue.ts';
 import type { NextHop } from '../delivery/job.ts';
 import type { Slot } from '../store/slots.ts';
 
@@ -27,8 +27,10 @@ type Bottleneck = {
   /** One of them found a connection. */
   reached: boolean;
   readonly waiting: FairQueue<Slot>;
-  /** Those whose turn it was when there was no room after all: they come first. */
-  readonly again: Fifo<Slot>;
+  /** Those whose turn it was when there was no room after all: they come first, in turns with senders of which nothing waited. */
+  readonly again: FairQueue<Slot>;
+  /** The last one that was handed back is one of those. */
+  lastWasAgain: boolean;
   /** All that wait. */
   readonly members: Set<Slot>;
 };
@@ -68,7 +70,7 @@ export class Congestion {
     const bottleneck = this.#bottlenecks.get(key);
     if (bottleneck === undefined || bottleneck.members.has(slot)) return;
     bottleneck.members.add(slot);
-    if (this.#called.has(slot)) bottleneck.again.push(slot);
+    if (this.#called.has(slot)) bottleneck.again.push(slot, slot.sender);
     else bottleneck.waiting.push(slot, slot.sender);
   }
 
@@ -84,7 +86,7 @@ export class Congestion {
     // One that came too late would come too late again and again, if another one were called whose sender has its turn first.
     const isAlone = bottleneck.again.length > 0 && !isLast;
     while (slots.length < count) {
-      const slot = bottleneck.again.shift() ?? (isAlone && slots.length > 0 ? undefined : bottleneck.waiting.shift());
+      const slot = next(bottleneck, isAlone && slots.length > 0);
       if (slot === undefined) break;
       bottleneck.members.delete(slot);
       // Some were removed, held, or called by another destination meanwhile.
@@ -98,5 +100,18 @@ export class Congestion {
 }
 
 function newBottleneck(): Bottleneck {
-  return { attempts: 1, reached: false, waiting: new FairQueue(), again: new Fifo(), members: new Set() };
+  const queues = { waiting: new FairQueue<Slot>(), again: new FairQueue<Slot>(), lastWasAgain: false };
+  return { attempts: 1, reached: false, ...queues, members: new Set() };
+}
+
+/**
+ * Whose turn it is. Where very much mail of one sender is read only to find no room, thousands of its messages come again: a
+ * single one of another sender passes them.
+ */
+function next(bottleneck: Bottleneck, onlyAgain: boolean): Slot | undefined {
+  const { waiting, again, lastWasAgain } = bottleneck;
+  const passes = !onlyAgain && lastWasAgain && waiting.hasFresh;
+  const slot = passes ? undefined : again.shift();
+  bottleneck.lastWasAgain = slot !== undefined;
+  return slot ?? (onlyAgain ? undefined : waiting.shift());
 }

@@ -135,7 +135,9 @@ say(`queue read after ${since()}: ${/.*"queue read".*/.exec(program.output)?.[0]
 const atRest = async (): Promise<boolean> => (await shareWithin(program, 2)) < 0.05;
 await waitFor(atRest, { timeout: 600_000, what: 'rest: what is in no block of the search index is read first' });
 say(`at rest after ${since()}`);
-const idle = [await shareWithin(program, 10), await shareWithin(emptyProgram, 10)].map((share) => `${(share * 100).toFixed(1)} %`);
+const idle = [await shareWithin(program, 10), await shareWithin(emptyProgram, 10)].map(
+  (share) => `${(share * 100).toFixed(1)} %`,
+);
 say(`processor while nothing is due: ${idle[0]} of a core, with an empty queue ${idle[1]}`);
 clearInterval(watch);
 sayMemory('at rest', await memoryOf(program.pid, reports.path), await memoryOf(emptyProgram.pid, reports.path));

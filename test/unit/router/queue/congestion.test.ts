@@ -55,3 +55,29 @@ test('one that came too late is called alone the next time, and the destination 
   congestion.park(HOP, first);
   assert.deepEqual(ended(), ['1'], 'all that wait, after the last attempt');
 });
+
+test('a single message passes a thousand of another sender that came too late', () => {
+  const slots = new Slots();
+  const congestion = new Congestion();
+  const add = (id: string, sender: number) => slots.add(id, 'active', undefined, sender);
+  const bulk = Array.from({ length: 1002 }, (_, n) => add(`b${n}`, 1));
+  for (const slot of [...bulk.slice(0, 2), ...bulk.slice(0, 1)]) congestion.attemptStarted(HOP, slot);
+  for (const slot of bulk.slice(2)) congestion.park(HOP, slot);
+  const ended = (): (typeof bulk)[number][] => {
+    const called = congestion.attemptEnded(HOP, 3);
+    for (const slot of called) slot.parked = undefined;
+    congestion.attemptStarted(HOP, add('fresh mail takes the room', 3));
+    return called;
+  };
+  // All of them are called, read, and find no room: only then they are back.
+  const late = Array.from({ length: 500 }, ended).flat();
+  for (const slot of late) congestion.park(HOP, slot);
+  const single = add('single', 2);
+  congestion.park(HOP, single);
+  const calls = Array.from({ length: 2 }, ended);
+  assert.ok(calls.flat().includes(single), `${calls.flat().map(({ id }) => id)}`);
+  // Also where there is no room for it.
+  congestion.park(HOP, single);
+  for (const slot of calls.flat()) if (slot !== single) congestion.park(HOP, slot);
+  assert.ok(Array.from({ length: 2 }, ended).flat().includes(single));
+});
