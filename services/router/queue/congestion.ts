@@ -24,6 +24,8 @@ export const isPaced = (key: string): boolean => key.startsWith(LIMIT);
 
 type Bottleneck = {
   attempts: number;
+  /** Slots that were handed back, and are not in memory yet: nothing else takes their room. */
+  called: number;
   /** One of them found a connection. */
   reached: boolean;
   readonly waiting: FairQueue<Slot>;
@@ -35,16 +37,15 @@ type Bottleneck = {
   readonly members: Set<Slot>;
 };
 
-/** Handed back for each attempt that ends: more than one, so that the destination never runs dry. */
+/** Handed back for an attempt that ends, where more room is left: some of those before may have left the queue. */
 const HANDED_BACK = 2;
 
 export class Congestion {
   readonly #bottlenecks = new Map<string, Bottleneck>();
-  /** Slots that were handed back, and not tried since. */
-  readonly #called = new WeakSet<Slot>();
+  /** Slots that were handed back, and not looked at since. */
+  readonly #called = new WeakMap<Slot, Bottleneck>();
 
-  attemptStarted(key: string, slot: Slot): void {
-    this.#called.delete(slot);
+  attemptStarted(key: string): void {
     const known = this.#bottlenecks.get(key);
     if (known !== undefined) known.attempts++;
     else this.#bottlenecks.set(key, newBottleneck());
@@ -60,8 +61,25 @@ export class Congestion {
     return this.#bottlenecks.get(key)?.reached === true;
   }
 
-  isFull(key: string, most: number): boolean {
-    return (this.#bottlenecks.get(key)?.attempts ?? 0) >= most;
+  /** Whether there is no room: for a slot that was handed back its own is kept. */
+  isFull(key: string, most: number, slot?: Slot): boolean {
+    const bottleneck = this.#bottlenecks.get(key);
+    if (bottleneck === undefined) return most <= 0;
+    const isCalled = slot !== undefined && this.#called.get(slot) === bottleneck;
+    return bottleneck.attempts + (isCalled ? 0 : bottleneck.called) >= most;
+  }
+
+  /** Whether room is kept for a slot that was handed back: there is none for each when all of them are. */
+  hasRoom(slot: Slot): boolean {
+    return (this.#called.get(slot)?.attempts ?? 0) > 0;
+  }
+
+  /** A slot that was handed back has been looked at, or will not be: its room is not kept any longer. */
+  answered(slot: Slot): void {
+    const bottleneck = this.#called.get(slot);
+    if (bottleneck === undefined) return;
+    bottleneck.called--;
+    this.#called.delete(slot);
   }
 
   /** Wait for `key`. A slot that waits for it already keeps its place. */
@@ -82,16 +100,16 @@ export class Congestion {
     if (bottleneck.attempts >= most) return [];
     const slots: Slot[] = [];
     const isLast = bottleneck.attempts === 0;
-    const count = isLast ? Number.POSITIVE_INFINITY : HANDED_BACK;
-    // One that came too late would come too late again and again, if another one were called whose sender has its turn first.
-    const isAlone = bottleneck.again.length > 0 && !isLast;
-    while (slots.length < count) {
-      const slot = next(bottleneck, isAlone && slots.length > 0);
+    const room = Math.min(Math.max(most - bottleneck.attempts - bottleneck.called, 1), HANDED_BACK);
+    while (slots.length < (isLast ? Number.POSITIVE_INFINITY : room)) {
+      const slot = next(bottleneck);
       if (slot === undefined) break;
       bottleneck.members.delete(slot);
       // Some were removed, held, or called by another destination meanwhile.
       if (slot.parked === undefined) continue;
-      this.#called.add(slot);
+      this.answered(slot);
+      this.#called.set(slot, bottleneck);
+      bottleneck.called++;
       slots.push(slot);
     }
     if (bottleneck.attempts === 0) this.#bottlenecks.delete(key);
@@ -101,17 +119,13 @@ export class Congestion {
 
 function newBottleneck(): Bottleneck {
   const queues = { waiting: new FairQueue<Slot>(), again: new FairQueue<Slot>(), lastWasAgain: false };
-  return { attempts: 1, reached: false, ...queues, members: new Set() };
+  return { attempts: 1, called: 0, reached: false, ...queues, members: new Set() };
 }
 
-/**
- * Whose turn it is. Where very much mail of one sender is read only to find no room, thousands of its messages come again: a
- * single one of another sender passes them.
- */
-function next(bottleneck: Bottleneck, onlyAgain: boolean): Slot | undefined {
+/** Whose turn it is: a single message of another sender passes those that come again, and may be many. */
+function next(bottleneck: Bottleneck): Slot | undefined {
   const { waiting, again, lastWasAgain } = bottleneck;
-  const passes = !onlyAgain && lastWasAgain && waiting.hasFresh;
-  const slot = passes ? undefined : again.shift();
+  const slot = lastWasAgain && waiting.hasFresh ? undefined : again.shift();
   bottleneck.lastWasAgain = slot !== undefined;
-  return slot ?? (onlyAgain ? undefined : waiting.shift());
+  return slot ?? waiting.shift();
 }

@@ -60,6 +60,7 @@ export class Queue implements AttemptQueue {
       loaded: () => this.#loaded,
       isAtWork: (slot) => slot.message !== undefined || slot.inTurn || this.#loading.has(slot),
       call: (slot) => this.#turns.push(slot),
+      admit: (slot) => this.#turns.admit(slot),
       wake: (due) => this.#wakeAt(due, performance.now()),
     });
   }
@@ -236,7 +237,7 @@ export class Queue implements AttemptQueue {
       if (recipient !== undefined) recipient.busy = true;
     }
     message.busy++;
-    this.#admission.attemptStarted(hop, attempt.slot);
+    this.#admission.attemptStarted(hop);
     return new Attempt(this.#deps, this, attempt);
   }
 

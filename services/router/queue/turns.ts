@@ -1,4 +1,4 @@
-import { FairQueue } from '../delivery/fair-queue.ts';
+import { FairQueue, Fifo } from '../delivery/fair-queue.ts';
 import type { Slot, Slots } from '../store/slots.ts';
 import type { Admission } from './parking/admission.ts';
 
@@ -10,6 +10,8 @@ const GATHERED = 2000;
 export class Turns {
   readonly #slots: Slots;
   readonly #waiting = new FairQueue<Slot>();
+  /** Those that waited for their next hop, which has room for them now. */
+  readonly #admitted = new Fifo<Slot>();
 
   constructor(slots: Slots) {
     this.#slots = slots;
@@ -17,15 +19,24 @@ export class Turns {
 
   /** Some of them may have left the queue, or are held. */
   get length(): number {
-    return this.#waiting.length;
+    return this.#waiting.length + this.#admitted.length;
   }
 
   push(slot: Slot): void {
+    if (this.#takes(slot)) this.#waiting.push(slot, slot.sender);
+  }
+
+  /** It comes before all that wait: its room is kept, and very much may be read only to find none. */
+  admit(slot: Slot): void {
+    if (this.#takes(slot)) this.#admitted.push(slot);
+  }
+
+  #takes(slot: Slot): boolean {
     this.#slots.schedule.delete(slot);
     this.#slots.move(slot, 'active');
-    if (slot.inTurn) return;
+    if (slot.inTurn) return false;
     slot.inTurn = true;
-    this.#waiting.push(slot, slot.sender);
+    return true;
   }
 
   /**
@@ -42,10 +53,14 @@ export class Turns {
   }
 
   next(): Slot | undefined {
-    for (let slot = this.#waiting.shift(); slot !== undefined; slot = this.#waiting.shift()) {
+    for (let slot = this.#first(); slot !== undefined; slot = this.#first()) {
       slot.inTurn = false;
       if (this.#slots.has(slot) && slot.state !== 'hold') return slot;
     }
     return undefined;
+  }
+
+  #first(): Slot | undefined {
+    return this.#admitted.shift() ?? this.#waiting.shift();
   }
 }

@@ -39,6 +39,8 @@ export type AdmissionDeps = {
   isAtWork: (slot: Slot) => boolean;
   /** It is its turn. */
   call: (slot: Slot) => void;
+  /** There is room for it: it comes before those whose turn it is. */
+  admit: (slot: Slot) => void;
   /** `gather` has something to do at this time of the monotonic clock. */
   wake: (due: number) => void;
 };
@@ -96,6 +98,7 @@ export class Admission {
   remove(slot: Slot): void {
     slot.parked = undefined;
     this.#blocked.delete(slot);
+    this.#congestion.answered(slot);
     this.#deps.suspended.forget(slot);
   }
 
@@ -117,7 +120,7 @@ export class Admission {
         start(group, obstacle);
       } else if (!urgent && this.#parks(slot, message, group)) {
         // They wait for their next hop to come back.
-      } else if (hop !== undefined && this.#congestion.isFull(congestionKey(hop), this.#most(hop))) {
+      } else if (hop !== undefined && this.#congestion.isFull(congestionKey(hop), this.#most(hop), slot)) {
         this.#congestion.park(congestionKey(hop), slot);
         slot.forced = urgent;
         tried?.add(hop.key);
@@ -127,11 +130,12 @@ export class Admission {
         start(group, undefined);
       }
     }
+    this.#congestion.answered(slot);
     if (tried !== undefined) this.#parking.probeRead(slot, new Set(groups.map(({ hop }) => hop?.key)), tried);
   }
 
-  attemptStarted(hop: NextHop, slot: Slot): void {
-    this.#congestion.attemptStarted(congestionKey(hop), slot);
+  attemptStarted(hop: NextHop): void {
+    this.#congestion.attemptStarted(congestionKey(hop));
   }
 
   /** The destination of an attempt has a connection for it. */
@@ -150,7 +154,9 @@ export class Admission {
     const waiting = this.#congestion.attemptEnded(congestionKey(hop), Math.min(this.#limit / 2, this.#rate(hop)));
     for (const slot of waiting) {
       slot.parked = undefined;
-      if (slot.state !== 'hold') this.#deps.call(slot);
+      if (slot.state === 'hold') this.#congestion.answered(slot);
+      else if (this.#congestion.hasRoom(slot)) this.#deps.admit(slot);
+      else this.#deps.call(slot);
     }
   }
 
