@@ -13,6 +13,7 @@ export type Loaded<T> = {
 };
 
 type State<T> = Omit<Loaded<T>, 'reload'> & { path: string | undefined };
+const NOTHING = { data: undefined, problem: undefined, loading: true };
 
 /**
  * Read `/api/<path>`, again whenever path or query change, and each `every` ms while the page is visible. An undefined
@@ -20,7 +21,7 @@ type State<T> = Omit<Loaded<T>, 'reload'> & { path: string | undefined };
  */
 export function useData<T>(path: string | undefined, query: Query = {}, every?: number): Loaded<T> {
   const address = path === undefined ? undefined : `${path}${queryText(query)}`;
-  const [state, setState] = useState<State<T>>({ path, data: undefined, problem: undefined, loading: true });
+  const [state, setState] = useState<State<T>>({ ...NOTHING, path });
   const running = useRef<AbortController | undefined>(undefined);
   const reload = useCallback(async () => {
     running.current?.abort();
@@ -28,7 +29,8 @@ export function useData<T>(path: string | undefined, query: Query = {}, every?: 
     const attempt = new AbortController();
     const { signal } = attempt;
     running.current = attempt;
-    setState((old) => ({ path, data: old.path === path ? old.data : undefined, problem: undefined, loading: true }));
+    // What is shown stays until the answer is there, a problem too: it would be read out again each time.
+    setState((old) => (old.path === path ? { ...old, loading: true } : { ...NOTHING, path }));
     try {
       const data = await get<T>(address, {}, signal);
       if (!signal.aborted) setState({ path, data, problem: undefined, loading: false });
@@ -48,5 +50,5 @@ export function useData<T>(path: string | undefined, query: Query = {}, every?: 
     };
   }, [reload, every]);
   // In the render that follows another path, the state is still that of the one before.
-  return state.path === path ? { ...state, reload } : { data: undefined, problem: undefined, loading: true, reload };
+  return state.path === path ? { ...state, reload } : { ...NOTHING, reload };
 }
