@@ -69,6 +69,11 @@ export class Alarms {
     return webhooks.wants('alarm.raised') || webhooks.wants('alarm.cleared');
   }
 
+  /** Those of a kind that are raised. */
+  raised(alarm: Alarm): Found[] {
+    return [...this.#raised.values()].filter((one) => one.alarm === alarm);
+  }
+
   /** Since when it has held, ms since 1970; undefined where it does not, or not for so long. */
   lasting(alarm: Alarm, about: string, holds: boolean, ms: number, now: number): number | undefined {
     const key = PREFIX + keyOf({ alarm, about });

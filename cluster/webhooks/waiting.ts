@@ -10,7 +10,7 @@ export const keyOf = (webhook: string, time: string, id: string): string => `${P
 export const webhookIn = (key: string): string => key.split('!', 2)[1] ?? '';
 const timeIn = (key: string): string => key.split('!', 3)[2] ?? '';
 export const idIn = (key: string): string => key.split('!').slice(3).join('!');
-/** When it happened, ms since 1970. */
+/** When it was written, ms since 1970. */
 export const momentIn = (key: string): number => timeOfQueueId(timeIn(key));
 
 /**
@@ -62,7 +62,7 @@ export class Waiting {
     }
   }
 
-  /** Take out what happened before that, ms since 1970. */
+  /** Take out what was written before that, ms since 1970. */
   takeBefore(time: number): Entry[] {
     const old: Entry[] = [];
     const isOld = ({ key }: Entry): boolean => momentIn(key) < time;
@@ -80,7 +80,7 @@ export class Waiting {
     return old;
   }
 
-  /** When the oldest happened, ms since 1970. Those that were tried are among the oldest. */
+  /** When the oldest was written, ms since 1970. */
   get oldest(): number | undefined {
     const first = this.#ready[this.#head];
     const times = [first, ...this.#later.keys()].flatMap((entry) => (entry === undefined ? [] : [momentIn(entry.key)]));

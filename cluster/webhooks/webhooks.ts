@@ -19,7 +19,8 @@ import { EVENTS_RANGE, keyOf, webhookIn } from './waiting.ts';
  * Two services have events to tell, each of what it keeps in a store of its own: the router of what becomes of mail, the
  * credential-store of keys and certificates; both raise alarms. Each has one of these, with an outbox in that store:
  *
- *   webhook!<name>!<time>!<event>   an event that this webhook was not told yet: the body of the request
+ *   webhook!<name>!<time>!<event>   an event that this webhook was not told yet: the body of the request; the time is when it
+ *                                   was written, since what happened may be made known late
  *   webhook-paused!<name>           its receiver is gone (410)
  *
  * An event is written in the batch that makes true what it tells: `prepare` gives the operations, and `written` has it sent.
@@ -49,6 +50,8 @@ export type WebhooksDeps = {
   firstWaitMs?: number | undefined;
   tickMs?: number | undefined;
   mostWaiting?: number | undefined;
+  /** ms since 1970 */
+  now?: () => number;
 };
 
 /** Events that are to be written: `operations` first, then `written`; `unsaved`: the disk took them not. */
@@ -89,15 +92,17 @@ export class Webhooks {
   prepare(events: readonly WebhookEvent[]): Prepared {
     const operations: StoreOperation[] = [];
     const added: { hook: Hook; key: string; body: string }[] = [];
+    const { now = Date.now, mostWaiting = MOST_WAITING } = this.#deps;
+    const time = queueIdFloor(now());
     for (const event of events) {
       let body: string | undefined;
       for (const { hook, name, types, domains } of this.#hooks.values()) {
         if (!types.has(event.type) || !isAbout(domains, event.domains)) continue;
         body ??= bodyOf(event);
-        const key = keyOf(name, queueIdFloor(event.at), event.id);
+        const key = keyOf(name, time, event.id);
         operations.push({ type: 'put', key, value: Buffer.from(body) });
         added.push({ hook, key, body });
-        if (hook.size >= (this.#deps.mostWaiting ?? MOST_WAITING)) this.#makeRoom(name, hook, operations);
+        if (hook.size >= mostWaiting) this.#makeRoom(name, hook, operations);
       }
     }
     return {

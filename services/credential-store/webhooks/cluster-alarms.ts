@@ -18,6 +18,8 @@ const LOOK_MS = 10_000;
 const MINUTE_MS = 60_000;
 /** A node that starts again after a crash is back by then. */
 const SILENT_MS = 30_000;
+/** One that nobody knows any more is not coming back. */
+const FORGOTTEN_MS = 86_400_000;
 const REFUSED_MS = 5 * MINUTE_MS;
 /** A key that waits for a person is stuck immediately, another one after that: name servers take their time. */
 const STUCK_MS = 60 * MINUTE_MS;
@@ -61,7 +63,8 @@ export class ClusterAlarms {
     if (whose === undefined) return;
     const members = await this.#deps.members().catch(() => undefined);
     if (members === undefined) return;
-    const found = [...silentNodes(members, now), ...this.#refused(members, now), ...this.#keys(now)];
+    const silent = [...silentNodes(members, now), ...this.#unheard(members, now)];
+    const found = [...silent, ...this.#refused(members, now), ...this.#keys(now)];
     await alarms.report(found, { among: SHARED, mine: whose === 'mine' });
   }
 
@@ -72,7 +75,7 @@ export class ClusterAlarms {
 
   #own(now: number): Found[] {
     const { settings, alarms, webhooks, isAway } = this.#deps;
-    const about = `node ${settings.current.node.name}`;
+    const about = aboutNode(settings.current.node.name);
     const since = alarms.lasting('bus-away', about, isAway(), MINUTE_MS, now);
     const failing = webhookAlarms(webhooks.status(), `credential-store of ${about}`, now);
     if (since === undefined) return failing;
@@ -81,11 +84,21 @@ export class ClusterAlarms {
     return [{ alarm: 'bus-away', about, text, help, since }, ...failing];
   }
 
+  /**
+   * Silent nodes of which this process has never heard: it was started after they fell silent, or somebody has had the cluster
+   * forget them.
+   */
+  #unheard(members: readonly Member[], now: number): Found[] {
+    const known = new Set(members.map(({ node }) => aboutNode(node)));
+    const raised = this.#deps.alarms.raised('node-silent');
+    return raised.filter(({ about, since }) => !known.has(about) && now - since < FORGOTTEN_MS);
+  }
+
   #refused(members: readonly Member[], now: number): Found[] {
     const { alarms } = this.#deps;
     const nodes = Map.groupBy(members, ({ node }) => node);
     return [...nodes].flatMap(([node, processes]): Found[] => {
-      const about = `node ${node}`;
+      const about = aboutNode(node);
       const reason = processes.find(({ state, refused }) => state !== 'gone' && refused !== undefined)?.refused;
       const since = alarms.lasting('config-refused', about, reason !== undefined, REFUSED_MS, now);
       if (since === undefined) return [];
@@ -105,6 +118,8 @@ export class ClusterAlarms {
   }
 }
 
+const aboutNode = (node: string): string => `node ${node}`;
+
 /** Nodes that fell silent without a word. A process that was started again speaks for the one before. */
 function silentNodes(members: readonly Member[], now: number): Found[] {
   const silent = members.filter(({ state, stopped, heard }) => state === 'gone' && !stopped && heard >= SILENT_MS);
@@ -119,7 +134,7 @@ function silentNodes(members: readonly Member[], now: number): Found[] {
     const services = [...new Set(processes.flatMap((one) => one.services))].join(', ');
     const heard = Math.min(...processes.map((one) => one.heard));
     return {
-      ...{ alarm: 'node-silent', about: `node ${node}`, since: now - heard },
+      ...{ alarm: 'node-silent', about: aboutNode(node), since: now - heard },
       text: `nothing is heard of its ${services}`,
       help: `"sealpost cluster status" shows what others see; "sealpost cluster forget ${node}" if it is gone for good`,
     };

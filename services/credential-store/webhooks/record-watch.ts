@@ -20,16 +20,17 @@ import { eventsOf, Told, toldOf } from './record-events.ts';
  *   held     it was made, and is in memory: what is on disk of its record is from before.
  *   → told   this store is the first, the eldest of those that are live: it writes the event into its outbox, together with
  *            what webhooks were told.
- *   → left   another store is the first, and has been for a minute since: it has written the event long ago. What webhooks
- *            were told is written here too.
+ *   → left   another store is the first, and has been for so long since that it has written the event, or it would not be
+ *            live any more, or behind. What webhooks were told is written here too.
  *
- * So an event is lost only with the disk of the first; where a store dies before it has written what it saw, the next one does
- * so. After a restart what is on disk is compared with the records again: what is new is held. Where that happens beside another
+ * So an event is lost only with the disk of the first; where a store dies before it has written what it saw, or soon after, the
+ * next one does so. After a restart what is on disk is compared with the records again: what is new is held. Where that happens beside another
  * one, two nodes may send an event; it has the same id then.
  */
 
 const TICK_MS = 1000;
-const LEFT_MS = 60_000;
+/** Much longer than others take to see that a process is dead (presence.ts). */
+const LEFT_MS = 15_000;
 /** Between two looks at which certificates are about to end. */
 const LOOK_MS = 60_000;
 const MARK = 'webhook-told';
@@ -46,7 +47,7 @@ export type RecordWatchDeps = {
   map: Pick<ReplicatedMap<CredentialRecord>, 'get' | 'entries' | 'timeOf' | 'onChange'>;
   webhooks: Pick<Webhooks, 'wants' | 'prepare'>;
   turn: Turn;
-  /** In place of a minute. */
+  /** In place of the usual time. */
   leftMs?: number;
 };
 

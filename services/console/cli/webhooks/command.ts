@@ -91,7 +91,10 @@ async function retry(name: string, options: CommonOptions): Promise<void> {
     return { node, service, waiting };
   });
   const waiting = results.reduce((sum, one) => sum + one.waiting, 0);
-  print(options, { waiting, results }, () => `${waiting} events for ${name} are sent now`);
+  const what = waiting === 1 ? '1 event is' : `${waiting} events are`;
+  print(options, { waiting, results }, () =>
+    waiting === 0 ? `nothing waits for ${name}` : `${what} sent to ${name} now`,
+  );
 }
 
 async function sendersThere(caller: Caller): Promise<Sender[]> {

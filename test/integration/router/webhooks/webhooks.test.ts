@@ -73,7 +73,7 @@ test('mail, bounces and keys are told of over HTTPS, and commands show how that 
   await assert.rejects(node.sealpost('webhooks', 'test', 'ops'));
   receiver.react = () => ({ status: 200 });
   const before = receiver.received.length;
-  assert.match(await node.sealpost('webhooks', 'retry', 'ops'), /1 events for ops are sent now/);
+  assert.match(await node.sealpost('webhooks', 'retry', 'ops'), /1 event is sent to ops now/);
   await receiver.first(before + 1);
   await waitFor(async () => !/paused/.test(await node.sealpost('webhooks', 'list')), { what: 'the end of the pause' });
 });

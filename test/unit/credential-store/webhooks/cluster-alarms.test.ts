@@ -78,6 +78,27 @@ test('a node that falls silent is told of, one that ends or starts again is not'
   assert.deepEqual(await watch.look(5, { members }), ['node-silent: node edge-2']);
 });
 
+test('a start that finds a node silent does not take it for well because it has never heard of it', async () => {
+  await using temp = await tempDir('alarms');
+  const own = [member('edge-1')];
+  const hour = 60 * MINUTE;
+  {
+    await using watch = await watcher(temp.path);
+    assert.deepEqual(await watch.look(hour, { members: [...own, gone('edge-2', 30_000)] }), [
+      'node-silent: node edge-2',
+    ]);
+  }
+  await using watch = await watcher(temp.path);
+  assert.deepEqual(await watch.look(hour, { members: own }), []);
+  assert.deepEqual(await watch.look(2 * hour, { members: own }), []);
+  assert.deepEqual(await watch.look(3 * hour, { members: [...own, member('edge-2')] }), [
+    'no node-silent: node edge-2',
+  ]);
+  await watch.look(4 * hour, { members: [...own, gone('edge-2', 30_000)] });
+  // The cluster was told to forget it.
+  assert.deepEqual(await watch.look(29 * hour, { members: own }), ['no node-silent: node edge-2']);
+});
+
 test('who is cut off says so of itself, and nothing of the others', async () => {
   await using temp = await tempDir('alarms');
   await using watch = await watcher(temp.path);

@@ -117,7 +117,7 @@ async function watch(folder: string, map: FakeMap, leftMs: number) {
   return { state, told, types, left, [Symbol.asyncDispose]: () => undo.disposeAsync() };
 }
 
-test('the first store tells; where it is gone within a minute, the next one does, with the same ids', async () => {
+test('the first store tells; where it is gone soon after, the next one does, with the same ids', async () => {
   await using temp = await tempDir('watch');
   const map = new FakeMap();
   await using first = await watch(`${temp.path}/a`, map, 60_000);
