@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { type CommonOptions, withStore } from '../context.ts';
 import { EXIT, exitCodeOf } from '../exit.ts';
+import { planHarakaKeys } from './haraka/keys.ts';
 import { examineKeys, type ImportOptions, type ImportOutcome, importKeys } from './key-import.ts';
 import { readNotesIni } from './notes-ini.ts';
 import { reportNotesIni } from './notes-ini-report.ts';
@@ -29,6 +30,10 @@ export async function importRspamd(
 ): Promise<void> {
   const { selectors, paths } = options;
   await run(await planRspamd({ conf, selectors, paths }), options);
+}
+
+export async function importHaraka(folder: string, options: ImportOptions): Promise<void> {
+  await run(await planHarakaKeys(folder), options);
 }
 
 export async function importNotesIni(file: string, options: CommonOptions): Promise<void> {

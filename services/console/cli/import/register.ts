@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { withCommon } from '../context.ts';
-import { importNotesIni, importOpendkim, importPem, importRspamd } from './commands.ts';
+import { importHaraka, importNotesIni, importOpendkim, importPem, importRspamd } from './commands.ts';
 
 /** `sealpost keys import …`: keys that other programs made, so that their published records stay as they are. */
 export function registerImport(keys: Command): void {
@@ -26,6 +26,9 @@ export function registerImport(keys: Command): void {
     .option('--selectors <map>', 'selector_map: a domain and its selector on each line')
     .option('--paths <map>', 'path_map: a domain and the path of its key on each line')
     .action(importRspamd);
+  withKeys('haraka', 'the keys of Haraka’s plugins dkim and dkim_sign')
+    .argument('<folder>', 'config of Haraka, which has the file plugins and the folder dkim')
+    .action(importHaraka);
   command('notes.ini', 'what DKIM_KEY_* and RouterDKIMSigning of a Domino server mean here; changes nothing')
     .argument('<file>', 'notes.ini')
     .action(importNotesIni);

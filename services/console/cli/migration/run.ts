@@ -4,6 +4,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { loadConfig, parseConfig } from '#cluster/config/load.ts';
 import { formatProblem } from '#cluster/config/problems/problem.ts';
 import { openedBy } from '#cluster/config/rules/relay.ts';
+import { generateNek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { replaceFile } from '#shared/files/replace.ts';
 import { ask } from '../confirm.ts';
@@ -17,13 +18,16 @@ import { accountText, counts } from './report.ts';
  * What every import does with its plan, in this order:
  *
  * 1. plan without what would open the relay; where there is such a setting, ask, and plan again where it is accepted
- * 2. check the configuration as `config check` does, but for files
- * 3. write, unless this is a dry run: nothing that is there already is overwritten, and sealpost.yaml comes last
- * 4. check what was written, its files too, and report
+ * 2. add what every node needs: its data folder, and a NEK where there are domains whose keys it wraps
+ * 3. check the configuration as `config check` does, but for files
+ * 4. write, unless this is a dry run: nothing that is there already is overwritten, and sealpost.yaml comes last
+ * 5. check what was written, its files too, and report
  */
 
 export type ImportOptions = {
   out: string;
+  data?: string;
+  hostname?: string;
   dryRun?: boolean;
   acceptOpenRelay?: boolean;
   withoutOpenRelay?: boolean;
@@ -36,6 +40,7 @@ export async function runImport(
   options: ImportOptions,
 ): Promise<void> {
   const { plan, open } = await decided(planner, options);
+  complete(plan, options);
   const yaml = plan.draft.yaml(`Made of ${basename(source)} by "sealpost import".`);
   await assertValid(yaml, open, options);
   const written = options.dryRun ? [] : await write(plan, yaml, options.out);
@@ -53,6 +58,18 @@ export async function runImport(
     ].join('\n\n'),
   );
   if (!ok) process.exitCode = EXIT.failed;
+}
+
+/** The first NEK is made here, since the keys that are brought next need one, and a configuration names no file without it. */
+function complete({ draft, files, advice }: Plan, { data, hostname }: ImportOptions): void {
+  if (hostname !== undefined) draft.set('node.hostname', hostname);
+  if (data !== undefined) draft.set('node.data', resolve(data));
+  if (draft.get('domains') === undefined) return;
+  draft.set('credentials.nek', './secrets/nek.key');
+  files.push({ path: 'secrets/nek.key', text: generateNek('edge') });
+  advice.push(
+    'secrets/nek.key has a new NEK, which wraps the DKIM keys: back it up apart from the data. All nodes of a cluster have the same one.',
+  );
 }
 
 /** The plan, after the question whether the relay may be open. Fails with `usage` where nobody can be asked. */

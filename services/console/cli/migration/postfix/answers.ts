@@ -1,7 +1,7 @@
+import { hostEntry } from '../entries.ts';
 import { type Answer, already, none, problem, taken, toDo } from '../plan.ts';
 import { namesIn } from './files/expansion.ts';
 import type { MainCf, Parameter } from './files/main-cf.ts';
-import { hostEntry } from './networks.ts';
 import { dnsList } from './restriction-answers.ts';
 import type { State } from './state.ts';
 

@@ -3,12 +3,14 @@ import { expandAlias } from '#cluster/config/users/aliases.ts';
 import { domainOf } from '#shared/address/address.ts';
 import { canonicalAddress, mailboxKey } from '#shared/address/canonical-address.ts';
 import { isMailbox } from '#shared/directory/values.ts';
+import { domainEntry } from '../entries.ts';
+import { viaOf } from '../next-hop.ts';
 import { type Answer, already, none, problem, taken, toDo } from '../plan.ts';
 import type { TableRow } from './files/lookup-table.ts';
 import { originOf } from './files/main-cf.ts';
-import { domainEntry, listEntries } from './networks.ts';
-import { parseTransport, viaOf } from './next-hop.ts';
+import { listEntries } from './networks.ts';
 import type { State } from './state.ts';
+import { parseTransport } from './transport.ts';
 
 /**
  * Domains that mail is accepted for, and their recipients. Postfix has mailboxes; Sealpost gives all mail to a next hop:

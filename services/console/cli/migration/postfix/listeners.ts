@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { checkPair } from '#cluster/config/tls-files.ts';
+import { addListener, LISTENER_NAMES, type Listener } from '../listeners.ts';
 import { type Answer, already, none, problem, taken, toDo } from '../plan.ts';
 import type { Settings } from './files/main-cf.ts';
 import type { MasterService } from './files/master-cf.ts';
@@ -20,15 +21,6 @@ const PORTS: Readonly<Record<string, number>> = {
   ssmtp: 465,
 };
 
-type Listener = {
-  name: string;
-  kind: 'relay' | 'submission';
-  port: number;
-  tls: string;
-  auth?: string;
-  address?: string;
-};
-
 export async function listeners(state: State): Promise<void> {
   const { settings, master } = state;
   const certificate = await tls(state);
@@ -39,7 +31,7 @@ export async function listeners(state: State): Promise<void> {
   if (relay !== undefined) state.relay = settings.with(relay.own);
   addresses(state);
   if (services.length === 0) {
-    state.tell('master.cf', 'smtp inet smtpd', add(state, listenerOf('mx', 25, settings), certificate));
+    state.tell('master.cf', 'smtp inet smtpd', addListener(state, listenerOf('mx', 25, settings), certificate));
   }
   for (const service of services)
     state.tell(placeOf(service), service.text, serviceAnswer(state, service, certificate));
@@ -70,12 +62,14 @@ function serviceAnswer(state: State, service: MasterService, certificate: boolea
   if (/^(?:127\.|::1$|localhost$)/.test(host ?? '') && ![25, 465, 587].includes(port)) {
     return none('mail that comes back from a content filter: there is none here');
   }
-  const name = NAMES[port] ?? `port-${port}`;
+  const name = LISTENER_NAMES[port] ?? `port-${port}`;
   const listener = listenerOf(name, port, state.settings.with(service.own));
-  return add(state, host !== undefined && isIP(host) !== 0 ? { ...listener, address: host } : listener, certificate);
+  return addListener(
+    state,
+    host !== undefined && isIP(host) !== 0 ? { ...listener, address: host } : listener,
+    certificate,
+  );
 }
-
-const NAMES: Readonly<Record<number, string>> = { 25: 'mx', 587: 'submission', 465: 'submissions' };
 
 function listenerOf(name: string, port: number, settings: Settings): Listener {
   const users = settings.yes('smtpd_sasl_auth_enable');
@@ -90,47 +84,6 @@ function starttls(settings: Settings): 'none' | 'starttls' | 'starttls-required'
   if (level === 'encrypt' || (level === '' && settings.yes('smtpd_enforce_tls'))) return 'starttls-required';
   return level === 'may' || (level === '' && settings.yes('smtpd_use_tls')) ? 'starttls' : 'none';
 }
-
-const TWICE = none('the port has a listener already');
-
-function add(state: State, listener: Listener, certificate: boolean): Answer {
-  const { name, kind, port, tls, auth } = listener;
-  const text = `{ name: ${name}, kind: ${kind}, port: ${port} }`;
-  if (certificate) {
-    // A user's password must not go in clear text: a listener for users always offers TLS.
-    const needed = tls === 'none' && (kind === 'submission' || auth !== undefined) ? 'starttls' : tls;
-    if (!push(state, { ...listener, tls: needed })) return TWICE;
-    return taken(needed === tls ? text : `${text}; with TLS, without which no password is taken`, 'listeners');
-  }
-  if (kind === 'submission' || tls === 'starttls-required' || tls === 'implicit') {
-    return toDo(`${text} needs a certificate: add tls: { certificate: …, key: … } and this listener`);
-  }
-  const { auth: _, ...plain } = listener;
-  if (!push(state, { ...plain, tls: 'none' })) return TWICE;
-  if (tls === 'none' && auth === undefined) return taken(text, 'listeners');
-  const logIn = auth === undefined ? '' : ', and without AUTH';
-  return toDo(`${text} stands there without TLS${logIn}, until there is a certificate`);
-}
-
-/** One listener for each address, whose name and port are its own; false where none was free. */
-function push({ draft, bound }: State, listener: Listener): boolean {
-  const all = listener.address !== undefined ? [listener.address] : bound.length > 0 ? bound : ['::'];
-  let made = false;
-  for (const address of all) {
-    const others = (draft.get('listeners') ?? []) as Listener[];
-    const clash = others.some((o) => o.port === listener.port && overlap(o.address ?? '::', address));
-    if (clash) continue;
-    const names = new Set(others.map(({ name }) => name));
-    let { name } = listener;
-    for (let i = 2; names.has(name); i++) name = `${listener.name}-${i}`;
-    draft.add('listeners', { ...listener, name, ...(address !== '::' && { address }) });
-    made = true;
-  }
-  return made;
-}
-
-const overlap = (a: string, b: string): boolean =>
-  a === b || [a, b].some((address) => address === '::' || address === '0.0.0.0');
 
 /** inet_interfaces and inet_protocols. */
 function addresses(state: State): void {

@@ -4,8 +4,8 @@ import { completeEntries, configEntries } from '../../import/domains-yaml.ts';
 import { planOpendkim } from '../../import/opendkim.ts';
 import type { DomainEntry } from '../../import/plan.ts';
 import { readTextFile, tableRows } from '../../import/text-file.ts';
+import { domainEntry } from '../entries.ts';
 import { type Answer, already, none, problem, taken, toDo } from '../plan.ts';
-import { domainEntry } from './networks.ts';
 import type { State } from './state.ts';
 
 /**

@@ -1,5 +1,6 @@
+import { domainEntry, hostEntry, isEverybody, networkEntry } from '../entries.ts';
 import { already, none, problem, taken, toDo } from '../plan.ts';
-import { domainEntry, hostEntry, isEverybody, listEntries, networkEntry } from './networks.ts';
+import { listEntries } from './networks.ts';
 import { actionOf, RECIPIENT_LISTS, type Restriction, restrictions } from './restriction-list.ts';
 import type { State } from './state.ts';
 

@@ -1,5 +1,5 @@
+import { domainEntry, hostEntry } from '../entries.ts';
 import { type Answer, already, none, problem, taken, toDo } from '../plan.ts';
-import { domainEntry, hostEntry } from './networks.ts';
 import { deny, ENDS } from './relaying.ts';
 import { actionOf, RECIPIENT_LISTS, type Restriction, restrictions, restrictionText } from './restriction-list.ts';
 import type { State } from './state.ts';

@@ -1,10 +1,12 @@
 import { parseVia } from '#cluster/config/schema/route.ts';
-import { type Answer, already, none, type PlannedFile, problem, taken, toDo } from '../plan.ts';
+import { domainEntry } from '../entries.ts';
+import { type Hop, parseHop, viaOf } from '../next-hop.ts';
+import { type Answer, already, none, problem, taken, toDo } from '../plan.ts';
+import { secretFile } from '../secret-file.ts';
 import type { TableRow } from './files/lookup-table.ts';
-import { domainEntry } from './networks.ts';
-import { type Hop, parseHop, parseTransport, viaOf } from './next-hop.ts';
 import { senderOf, senderRoutes } from './sender-routes.ts';
 import type { State } from './state.ts';
+import { parseTransport } from './transport.ts';
 
 /** Where mail goes: transport_maps, relayhost, and how next hops are spoken to. The most specific domain wins here too. */
 
@@ -37,16 +39,6 @@ export async function routes(state: State): Promise<void> {
   await policies(state, made);
   if (tls !== undefined && !made.has('*')) add('*', 'mx');
   if (made.size > 0) state.draft.set('routes', [...made.values()]);
-}
-
-/** The file of a password, which hosts with the same one share. */
-function secretFile(files: PlannedFile[], name: string, text: string): string {
-  for (let i = 1; ; i++) {
-    const path = i === 1 ? `secrets/${name}` : `secrets/${name}-${i}`;
-    const there = files.find((file) => file.path === path);
-    if (there === undefined) files.push({ path, text });
-    if (there === undefined || there.text === text) return path;
-  }
 }
 
 const keyOf = ({ to, from }: Route): string => (from === undefined ? to : `${to} from ${from}`);

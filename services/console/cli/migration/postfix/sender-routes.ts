@@ -1,10 +1,11 @@
 import { canonicalAddress, mailboxKey } from '#shared/address/canonical-address.ts';
 import { isMailbox } from '#shared/directory/values.ts';
+import { domainEntry } from '../entries.ts';
+import { type Hop, parseHop } from '../next-hop.ts';
 import { type Answer, already, none, problem, taken } from '../plan.ts';
 import type { TableRow } from './files/lookup-table.ts';
-import { domainEntry } from './networks.ts';
-import { type Hop, parseHop, parseTransport } from './next-hop.ts';
 import type { State } from './state.ts';
+import { parseTransport } from './transport.ts';
 
 /**
  * Where mail goes by its sender: sender_dependent_default_transport_maps, and where that names no next hop,

@@ -38,7 +38,7 @@ test('every setting of a notes.ini has its line, and the node behaves so', async
   const config = parse(await readFile(join(temp.path, 'sealpost.yaml'), 'utf8')) as { listeners: { port: number }[] };
   for (const listener of config.listeners) listener.port = port;
   // This asks DNS of the Internet.
-  const { checks: _, ...rest } = config as { checks?: object };
+  const { checks: _, credentials: __, ...rest } = config as { checks?: object; credentials?: object };
   await using node = await SealpostNode.create({
     file: stringify({ ...rest, domains: [{ name: 'local.test', local: true }] }),
   });

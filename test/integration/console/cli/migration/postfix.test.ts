@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse, stringify } from 'yaml';
 import { addUser } from '#cluster/config/users/edit.ts';
-import { generateNek } from '#shared/dkim/nek.ts';
 import { Secret } from '#shared/secret.ts';
 import { onTerminal, sealpost } from '#test/kit/command.ts';
 import { freePort } from '#test/kit/free-port.ts';
@@ -205,8 +203,7 @@ test('main.cf with OpenDKIM: the key comes along, and mail from inside is signed
     const domains = (made as unknown as { domains: { keys?: object }[] }).domains;
     // The domains of the tests are not in DNS.
     for (const domain of domains) domain.keys = { proof: 'none' };
-    Object.assign(made, { credentials: { nek: join(temp.path, 'nek.key') } });
-    writeFileSync(join(temp.path, 'nek.key'), generateNek('test'), { mode: 0o600 });
+    Object.assign(made, { credentials: { nek: join(temp.path, 'secrets/nek.key') } });
   });
   assert.equal(
     await send(mx, 'other@elsewhere.test', { ...OUTSIDE, from: 'a@example.net' }),
