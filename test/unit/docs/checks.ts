@@ -5,7 +5,7 @@ import { formatPath } from '#cluster/config/problems/problem.ts';
 import { listOptions } from '#cluster/config/schema/describe.ts';
 import { parseUsersFile } from '#cluster/config/users/users-file.ts';
 import { errorText } from '#shared/errors.ts';
-import { type Block, type Page, parsePage, type Span } from './markdown.ts';
+import { type Block, type Page, parsePage, type Span } from '#test/kit/docs/markdown.ts';
 import type { Program } from './program.ts';
 import { commandsOf, sealpostArguments } from './shell.ts';
 
@@ -58,16 +58,37 @@ export async function brokenCommands(docs: Docs, program: Program): Promise<stri
 
 type CommandLine = Span & { form: 'command line' | 'mention' };
 
+const SHELLS = new Set(['sh', 'bash', 'ini', 'console']);
+
 function commandLines({ blocks }: Page): CommandLine[] {
   return blocks
-    .filter(({ language }) => language === 'sh' || language === 'ini')
+    .filter(({ language }) => SHELLS.has(language))
     .flatMap((block) =>
-      linesOf(block).map(({ text, line }) => ({ text: text.replace(/^ExecStart=/, ''), line, form: 'command line' })),
+      joined(linesOf(block)).map(({ text, line }) => ({
+        text: text.replace(/^ExecStart=/, ''),
+        line,
+        form: 'command line',
+      })),
     );
 }
 
 const linesOf = ({ text, line }: Block): Span[] =>
   text.split('\n').map((content, n) => ({ text: content, line: line + n }));
+
+/** Lines that end with a backslash go on in the next. */
+function joined(lines: readonly Span[]): Span[] {
+  const whole: Span[] = [];
+  let open: Span | undefined;
+  for (const { text, line } of lines) {
+    open = open === undefined ? { text, line } : { text: open.text + text, line: open.line };
+    if (open.text.endsWith('\\')) open.text = `${open.text.slice(0, -1)} `;
+    else {
+      whole.push(open);
+      open = undefined;
+    }
+  }
+  return open === undefined ? whole : [...whole, open];
+}
 
 /** `sealpost …`, or a command of its own such as `queue list`. */
 function mentions({ spans }: Page, names: ReadonlySet<string>): CommandLine[] {
@@ -164,7 +185,11 @@ export function unknownSettings(docs: Docs): string[] {
   return all(docs, ({ spans }, file) =>
     spans.flatMap(({ text, line }) => {
       const path = /^([a-z-]+(?:\.[a-z-]+)+)(?::|$)/.exec(text.replaceAll('[]', ''))?.[1];
-      if (path === undefined || !sections.has(path.split('.')[0] ?? '') || /\.(ts|js|yaml|json|pem|key)$/.test(path))
+      if (
+        path === undefined ||
+        !sections.has(path.split('.')[0] ?? '') ||
+        /\.(ts|js|yaml|json|ini|pem|key)$/.test(path)
+      )
         return [];
       return known.has(path) ? [] : [`${file}:${line}: the configuration has no ${path}`];
     }),

@@ -40,7 +40,7 @@ export async function loadProgram(): Promise<Program> {
         // A group of commands without one of them prints its help.
         if (error instanceof CommanderError && (error.exitCode === 0 || error.code === 'commander.help'))
           return undefined;
-        const missing = error instanceof CommanderError && error.code.startsWith('commander.missing');
+        const missing = error instanceof CommanderError && /^commander\.(?:missing|optionMissing)/.test(error.code);
         return missing && form === 'mention' ? undefined : errorText(error);
       }
     },
