@@ -220,7 +220,7 @@ export class ReplicatedRecords<T> {
     const name = `${this.#prefix}conflict!${key}!${version}!${writeId}`;
     const text =
       'a change of this node conflicts with the cluster and was set aside: check whether it must be made again';
-    this.#log.error({ record: key, version, writer: node, time, setAside: name }, text);
+    this.#log.error({ record: key, version, writer: node, written: time, setAside: name }, text);
     return { type: 'put', key: name, value: encodeStored(loser) };
   }
 
