@@ -11,7 +11,7 @@ import { listenerContract } from '#services/listener/contract.ts';
 import { startNode } from '#services/node.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
-import { SERVICES } from '#services/topology.ts';
+import { MAIL_SERVICES } from '#services/topology.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
 import { logLines } from '#test/kit/log-lines.ts';
@@ -45,7 +45,7 @@ test('all services run and answer on the bus and through the control socket, unt
     const { members } = await client(bus, memberContract)['member-list']({});
     assert.deepEqual(
       members.map(({ state, services }) => ({ state, services })),
-      [{ state: 'up', services: [...SERVICES] }],
+      [{ state: 'up', services: [...MAIL_SERVICES] }],
     );
   }
   const states: string[] = [];

@@ -77,7 +77,9 @@ describe('the overview', needs('nats-server'), () => {
     assert.ok(history.at.length > 1 && history.accepted.some((rate) => (rate ?? 0) > 0));
     assert.ok(Object.values(history).every((column) => column.length === history.at.length));
 
-    const killed = until(viewer, ({ nodes }) => nodes.some(({ name, state }) => name === 'edge-2' && state !== 'up'));
+    const isDown = ({ nodes, alarms }: Overview): boolean =>
+      nodes[1]?.state !== 'up' && alarms.some(({ check, about }) => check === 'gone' && about === 'node edge-2');
+    const killed = until(viewer, isDown);
     await other.programs.get('all')?.kill();
     const { now: after, took } = await killed;
     assert.ok(took < 5000, `it took ${took} ms`);
