@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { extname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -64,7 +64,7 @@ function send({ headers }: FastifyRequest, reply: FastifyReply, type: string, { 
 
 /** Modules answer to their name in the source, and to that of the script that they become. */
 function pageFiles(): [string, Served][] {
-  const found = existsSync(PAGE) ? readdirSync(PAGE, { recursive: true, withFileTypes: true }) : [];
+  const found = readdirSync(PAGE, { recursive: true, withFileTypes: true });
   return found.flatMap((entry): [string, Served][] => {
     const file = join(entry.parentPath, entry.name);
     const type = TYPES[extname(file)];
