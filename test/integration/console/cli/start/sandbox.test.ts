@@ -182,6 +182,7 @@ test('the sandbox on a terminal begins with its banner, and then tells what happ
   });
   await program.waitForOutput(/sealpost capture show 1/, 30_000);
   assert.match(program.output, /^\s*The Sealpost sandbox is up/);
+  await program.waitForOutput(/https:\/\/localhost:8443\/sign-in\/link#[\w-]{43}\s/);
   const sent = await run('send', '--to', 'friend@example.com');
   assert.equal(sent.code, 0, sent.stderr);
   await program.waitForOutput(/^\d\d:\d\d:\d\d\.\d{3} info {2}listener message accepted .*from=test@sealpost\.test/m);
