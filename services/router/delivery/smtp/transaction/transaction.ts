@@ -170,9 +170,10 @@ export class Transaction {
     else if (isFaultOfChunking(exchange, error.reason, hungUp)) exchange.chunking = 'fails';
     if (error.reason === 'said' && exchange.verdicts.some(({ rcpt }) => rcpt === undefined))
       exchange.handedOver = false;
-    // A peer that closed in order had nothing more to say: it has not taken what it did not answer.
-    const closed = error.cause === undefined || errorCode(error.cause) === 'EPIPE';
-    if (exchange.handedOver && error.reason !== 'said' && !(hungUp && closed)) {
+    // The session had ended before the message was written. One that ends without a reply to a pipelined batch may have taken
+    // it: many write their replies to all of it at once (RFC 2920 §3.2).
+    const unwritten = hungUp && errorCode(error.cause) === 'EPIPE';
+    if (exchange.handedOver && error.reason !== 'said' && !unwritten) {
       duplicates.inc();
       this.#options.log.warn({ ...context, error: error.message }, 'possible duplicate: no reply to the message');
     }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { logLines } from '#test/kit/log-lines.ts';
 import { createAuthority } from '#test/kit/nodes/certificate.ts';
 import { type SinkAction, type SinkOptions, SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
+import { waitFor } from '#test/kit/wait.ts';
 import {
   brief,
   MESSAGE,
@@ -218,7 +219,13 @@ test('a session that the peer closed between messages is not taken for a possibl
         : undefined,
   });
   await using delivery = deliveryOf({ log });
-  const results = await delivery.run(smtpHop(sink.port), ...Array.from({ length: 20 }, () => testJob()));
+  // It takes a moment to write down what became of a message: by then the end of the session is there.
+  let finished = 0;
+  const finish = async (): Promise<void> => {
+    const session = sink.sessions.at(-1);
+    if (++finished % 4 === 0) await waitFor(() => session?.closed === true, { what: 'the end of the session' });
+  };
+  const results = await delivery.run(smtpHop(sink.port), ...Array.from({ length: 20 }, () => testJob({ finish })));
   assert.ok(results.flat().every(({ state }) => state === 'delivered'));
   assert.equal(sink.sessions.length, 5);
   assert.ok(
@@ -228,6 +235,25 @@ test('a session that the peer closed between messages is not taken for a possibl
   assert.deepEqual(
     lines().filter(({ level }) => Number(level) >= 40),
     [],
+  );
+});
+
+test('a peer that has read a message and closes before it answers any of its commands may have taken it', async () => {
+  const { log, lines } = logLines();
+  // Many answer a pipelined batch in one write, when they have taken the message (RFC 2920 §3.2).
+  await using sink = await SmtpSink.start({
+    extensions: OFFERS,
+    script: ({ verb, session }) => (verb === 'MAIL' && session.messages.length === 2 ? 'close' : undefined),
+  });
+  await using delivery = deliveryOf({ log });
+  const [first, second, third] = [testJob(), testJob(), testJob()];
+  const results = await delivery.run(smtpHop(sink.port), first, second, third);
+  assert.ok(results.flat().every(({ state }) => state === 'delivered'));
+  assert.equal(sink.sessions.length, 2);
+  const found = lines().filter(({ msg }) => msg.startsWith('possible duplicate'));
+  assert.deepEqual(
+    found.map(({ queueId }) => queueId),
+    [third.queueId],
   );
 });
 
