@@ -37,7 +37,8 @@ import { startTheme } from './state/theme.ts';
  *   to draw      `Chart` (kit/chart.ts): lines over time, with their values as text
  *   to say       `Badge` for states and `Note` for what is wrong and what to do (kit/badge.ts), `say` and `complain`
  *                for what happened (kit/toast.ts), `Empty` where there is nothing, `Prose` for texts with commands
- *   to arrange   `PageHead`, `Card`, `Figures`, `Facts` (kit/layout.ts); `<div class="columns">` puts cards side by side
+ *   to arrange   `PageHead`, `Tabs`, `Card`, `Figures`, `Facts` (kit/layout.ts); `<div class="columns">` puts cards side by
+ *                side
  *   numbers      kit/format.ts; moments are `<${Time} at=${ms} />`; what can be copied is `Copyable` (kit/copy.ts)
  *
  * What comes from strangers (addresses, subjects, replies) is text between the tags of a template, where it can do no

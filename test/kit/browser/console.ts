@@ -22,6 +22,10 @@ export async function signInLink(node: SealpostNode, ...options: string[]): Prom
 export async function signIn(window: TestWindow, node: SealpostNode, ...options: string[]): Promise<string> {
   const link = await signInLink(node, ...options);
   await window.page.goto(link);
-  await window.page.getByRole('heading', { name: 'Overview', level: 1 }).waitFor();
+  try {
+    await window.page.getByRole('heading', { name: 'Overview', level: 1 }).waitFor();
+  } catch (cause) {
+    throw new Error(`in place of the overview: ${await window.page.locator('body').innerText()}`, { cause });
+  }
   return new URL(link).origin;
 }

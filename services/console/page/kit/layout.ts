@@ -25,6 +25,18 @@ export function PageHead({ title, actions, children }: Content & { title: string
   </header>`;
 }
 
+type TabsProps = { label: string; tabs: readonly (readonly [href: string, text: unknown])[]; current: string };
+
+/** Parts of a page that are shown one at a time, each at an address of its own; `current` is that of one of them. */
+export function Tabs({ label, tabs, current }: TabsProps) {
+  return html`<nav class="tabs" aria-label=${label}>
+    ${tabs.map(
+      ([href, text]) =>
+        html`<a key=${href} href=${href} aria-current=${href === current ? 'page' : undefined}>${text}</a>`,
+    )}
+  </nav>`;
+}
+
 /** A part of a page with a heading of its own. */
 export function Card({ title, actions, children }: Content & { title?: string; actions?: unknown }) {
   return html`<section class="card" aria-label=${title}>
