@@ -387,6 +387,10 @@ export const ERRORS = {
       'The password, token or link is not right or not valid any more, or the user has no entry in console.people.',
     action: 'Try again, or make a link with "sealpost console link"; the log of the console has the reason.',
   },
+  'openid-failed': {
+    meaning: 'The OpenID provider of the console cannot be reached, or what it answers cannot be believed.',
+    action: 'Check console.openid and the registration of the console at the provider; the message has the cause.',
+  },
   forbidden: {
     meaning:
       'The role or the domains of the person do not permit it, or the request did not come from the console’s own page.',

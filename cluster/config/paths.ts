@@ -83,12 +83,13 @@ function tlsAt(tls: NonNullable<Config['tls']>, at: At): NonNullable<Config['tls
 }
 
 function consoleAt(console: ConsoleConfig, at: At): ConsoleConfig {
-  const { certificate, key, tokens } = console;
+  const { certificate, key, tokens, openid } = console;
   return {
     ...console,
     ...(certificate && { certificate: at(certificate) }),
     ...(key && { key: at(key) }),
     tokens: tokens.map((entry) => ({ ...entry, token: secretAt(entry.token, at) })),
+    ...(openid && { openid: clientAt(openid, at) }),
   };
 }
 
@@ -140,13 +141,14 @@ function loginAt({ password, oauth }: Pick<RouteConfig, 'password' | 'oauth'>, a
 }
 
 function grantAt(grant: RouteOauth, at: At): RouteOauth {
-  const { 'client-secret': secret, 'refresh-token': token, ca } = grant;
-  return {
-    ...grant,
-    ...(ca && { ca: at(ca) }),
-    ...(secret && { 'client-secret': secretAt(secret, at) }),
-    ...(token && { 'refresh-token': secretAt(token, at) }),
-  };
+  const { 'refresh-token': token } = grant;
+  return { ...clientAt(grant, at), ...(token && { 'refresh-token': secretAt(token, at) }) };
+}
+
+/** A client of an OpenID provider. */
+function clientAt<C extends { ca?: string | undefined; 'client-secret'?: Secret | undefined }>(client: C, at: At): C {
+  const { 'client-secret': secret, ca } = client;
+  return { ...client, ...(ca && { ca: at(ca) }), ...(secret && { 'client-secret': secretAt(secret, at) }) };
 }
 
 function ldapAt(ldap: LdapConfig, at: At): LdapConfig {

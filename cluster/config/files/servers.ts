@@ -1,7 +1,7 @@
 import type { Secret } from '#shared/secret.ts';
 import type { ConsoleConfig } from '../schema/schema.ts';
 import { SecretReference } from '../secrets.ts';
-import { checkPair } from '../tls-files.ts';
+import { checkAuthorities, checkPair } from '../tls-files.ts';
 import { add, type FileCheck, place } from './check.ts';
 
 /** Files and secrets of what is served beside mail: metrics and the console. */
@@ -36,7 +36,15 @@ export async function checkConsole(check: FileCheck, withListener: boolean): Pro
     }
     tokens.push({ ...entry, token });
   }
-  check.config = { ...check.config, console: { ...section, tokens } };
+  const openid = section.openid && (await placeOpenId(check, section.openid));
+  check.config = { ...check.config, console: { ...section, tokens, ...(openid && { openid }) } };
+}
+
+async function placeOpenId(check: FileCheck, openid: NonNullable<ConsoleConfig['openid']>) {
+  const path = ['console', 'openid'];
+  if (openid.ca !== undefined) add(check, await checkAuthorities([...path, 'ca'], openid.ca));
+  const secret = await place(check, [...path, 'client-secret'], openid['client-secret']);
+  return { ...openid, ...(secret && { 'client-secret': secret }) };
 }
 
 /** Whether it is there and clients can send it: RFC 6750 §2.1 has fewer characters, and clients send these. */

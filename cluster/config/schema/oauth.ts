@@ -5,7 +5,7 @@ import { secret } from './values.ts';
 /** Log-ins by token: the providers whose tokens users log in with, and what a route gets its own token with. */
 
 /** A URL whose answers can be believed. Never repeated in a message: a password may be in it. */
-const webUrl = (forbidden: RegExp, without: string) =>
+export const webUrl = (forbidden: RegExp, without: string) =>
   z.string().refine((text) => isWebUrl(text) && !forbidden.test(text), {
     error: `expected https://host/… without ${without} (http:// only to this machine: 127.0.0.1, localhost)`,
   });
@@ -16,7 +16,7 @@ function isWebUrl(text: string): boolean {
   return isProtected(url) && url.username === '' && url.password === '';
 }
 
-const authorities = z
+export const authorities = z
   .string()
   .optional()
   .describe('PEM file: the authorities for the certificate of the provider instead of the public ones');

@@ -30,6 +30,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   'no-quorum': 503,
   'no-router': 503,
   'not-accepting': 503,
+  'openid-failed': 503,
   'not-caught-up': 503,
 };
 

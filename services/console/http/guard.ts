@@ -15,7 +15,9 @@ import type { Session } from './sessions.ts';
  *   request comes from (Sec-Fetch-Site, else Origin).
  */
 
+/** RFC 6265bis §4.1.3.2: with this prefix no other host and no clear connection can set it. */
 export const COOKIE = '__Host-sealpost';
+export const COOKIE_OPTIONS = { path: '/', secure: true, httpOnly: true, sameSite: 'strict' } as const;
 
 /** `session`: of a browser. */
 export type SignedIn = { person: Person; session?: Session };

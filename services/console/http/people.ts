@@ -8,7 +8,7 @@ import type { Person } from '../api/access.ts';
  * counts immediately, and whoever is not in it any more is signed out.
  */
 export type Proof =
-  | { by: 'password'; user: string }
+  | { by: 'password' | 'openid'; user: string }
   | { by: 'token'; name: string; digest: Buffer }
   /** From an operator at the command line, for one session. */
   | ({ by: 'link' } & Person);
@@ -16,7 +16,8 @@ export type Proof =
 export function personOf(proof: Proof, { console: section }: Config): Person | undefined {
   if (section === undefined) return undefined;
   switch (proof.by) {
-    case 'password': {
+    case 'password':
+    case 'openid': {
       const entry = section.people.find(({ user }) => userKey(user) === userKey(proof.user));
       return entry && { name: entry.user, role: entry.role, domains: entry.domains };
     }
@@ -40,9 +41,13 @@ export function tokenProof(given: string, { console: section }: Config): Proof |
   return found[0] && { by: 'token', name: found[0].name, digest };
 }
 
-/** The entry of `console.people` for a user whose password was right: by the name in the directory, or the one typed. */
-export function passwordProof(user: string, typed: string, { console: section }: Config): Proof | undefined {
-  const keys = [userKey(user), userKey(typed)];
-  const entry = section?.people.find((one) => keys.includes(userKey(one.user)));
-  return entry && { by: 'password', user: entry.user };
+/** The entry of `console.people` for a user who has one of these names. */
+export function userProof(
+  by: 'password' | 'openid',
+  names: readonly string[],
+  { console: section }: Config,
+): Proof | undefined {
+  const keys = names.map(userKey);
+  const entry = section?.people.find(({ user }) => keys.includes(userKey(user)));
+  return entry && { by, user: entry.user };
 }

@@ -12,6 +12,7 @@ import { handleErrors } from './errors.ts';
 import { serveEvents } from './events.ts';
 import { serveFiles } from './files.ts';
 import { describeApi, serveDescription } from './openapi.ts';
+import { serveOpenId } from './openid/routes.ts';
 import { serveSignIn } from './sign-in.ts';
 
 /**
@@ -19,7 +20,7 @@ import { serveSignIn } from './sign-in.ts';
  *
  *   api.ts          the routes that api/areas.ts lists, each as api/route.ts declares it
  *   guard.ts        who asks, and whether they may; sessions.ts, people.ts, links.ts: how they proved it
- *   sign-in.ts      the few addresses that everybody may ask
+ *   sign-in.ts      the few addresses that everybody may ask; openid/: those of an OpenID provider
  *   events.ts       what happens, as it happens
  *   files.ts        the page, which is in `../page`
  *   openapi.ts      the description of all of it
@@ -135,6 +136,7 @@ async function prepare(app: FastifyInstance, desk: Desk): Promise<void> {
     if (request.url.startsWith('/api/')) reply.header('cache-control', 'no-store');
   });
   serveSignIn(app, desk);
+  serveOpenId(app, desk);
   serveRoutes(app, desk);
   serveEvents(app, desk);
   serveDescription(app, desk);

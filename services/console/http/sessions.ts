@@ -104,6 +104,6 @@ export class Sessions {
 const keyOf = (id: string): string => digestOf(id).toString('base64url');
 
 function sameBearer(one: Proof, other: Proof): boolean {
-  const name = (proof: Proof): string => `${proof.by} ${proof.by === 'password' ? proof.user : proof.name}`;
+  const name = (proof: Proof): string => `${proof.by} ${'user' in proof ? proof.user : proof.name}`;
   return name(one) === name(other);
 }

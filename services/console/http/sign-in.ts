@@ -9,9 +9,9 @@ import type { Person } from '../api/access.ts';
 import { SessionReply, SignIn, SignInWays } from '../schemas/session.ts';
 import { parsePart } from './api.ts';
 import type { Desk } from './desk.ts';
-import { COOKIE, requireOwnPage, signedIn } from './guard.ts';
+import { COOKIE, COOKIE_OPTIONS, requireOwnPage, signedIn } from './guard.ts';
 import { jsonSchema } from './openapi.ts';
-import { type Proof, passwordProof, personOf, tokenProof } from './people.ts';
+import { type Proof, personOf, tokenProof, userProof } from './people.ts';
 
 /**
  * How people sign in and out: the only routes that everybody may ask.
@@ -31,7 +31,10 @@ export function serveSignIn(app: FastifyInstance, desk: Desk): void {
     method: 'GET',
     url: '/api/sign-in',
     schema: { summary: 'The ways to sign in', tags, security: [], response: { 200: jsonSchema(SignInWays, 'output') } },
-    handler: async (): Promise<SignInWays> => ({ ways: ['password', 'token', 'link'] }),
+    handler: async (): Promise<SignInWays> => {
+      const hasProvider = desk.settings.current.console?.openid !== undefined;
+      return { ways: ['password', 'token', 'link', ...(hasProvider ? (['openid'] as const) : [])] };
+    },
   });
   app.route({
     method: 'POST',
@@ -63,9 +66,6 @@ export function serveSignIn(app: FastifyInstance, desk: Desk): void {
     handler: async (request) => sessionReply(signedIn(request, desk).person, desk),
   });
 }
-
-/** RFC 6265bis §4.1.3.2: with this prefix no other host and no clear connection can set it. */
-const COOKIE_OPTIONS = { path: '/', secure: true, httpOnly: true, sameSite: 'strict' } as const;
 
 async function signIn(request: FastifyRequest, reply: FastifyReply, desk: Desk): Promise<SessionReply> {
   const given = parsePart('body', SignIn, request.body) as z.output<typeof SignIn>;
@@ -109,7 +109,8 @@ async function provePassword({ user, password }: Password, request: FastifyReque
   const question = { facts, mechanism: 'PLAIN', user } as const;
   const verdict = await policy['user-authenticate'](question, { bytes: Buffer.from(password) });
   if (verdict.action === 'accept') {
-    const proof = verdict.appPassword === undefined ? passwordProof(verdict.user, user, settings.current) : undefined;
+    const proof =
+      verdict.appPassword === undefined ? userProof('password', [verdict.user, user], settings.current) : undefined;
     const fields = { user: printable(verdict.user), appPassword: verdict.appPassword, peer };
     if (proof === undefined)
       log.warn(fields, 'not signed in to the console: not in console.people, or by an app password');

@@ -24,5 +24,5 @@ export const SignIn = z.union([
 ]);
 export type SignIn = z.infer<typeof SignIn>;
 
-export const SignInWays = z.object({ ways: z.array(z.enum(['password', 'token', 'link'])) });
+export const SignInWays = z.object({ ways: z.array(z.enum(['password', 'token', 'link', 'openid'])) });
 export type SignInWays = z.infer<typeof SignInWays>;

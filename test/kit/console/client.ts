@@ -14,18 +14,35 @@ export type Sending = {
   headers?: Record<string, string>;
 };
 
+const SESSION = '__Host-sealpost';
 /** What the page sends with whatever is not GET. */
 const PAGE_HEADERS = { 'content-type': 'application/json', 'x-sealpost': '1', 'sec-fetch-site': 'same-origin' };
 
 export class ConsoleClient implements Disposable {
   readonly port: number;
-  /** The one of its session, `name=value`. */
-  cookie: string | undefined;
+  readonly cookies = new Map<string, string>();
   token: string | undefined;
   readonly #agent = new Agent({ keepAlive: true, rejectUnauthorized: false });
 
   constructor(port: number) {
     this.port = port;
+  }
+
+  /** The cookie of its session, `name=value`. */
+  get cookie(): string | undefined {
+    const value = this.cookies.get(SESSION);
+    return value && `${SESSION}=${value}`;
+  }
+
+  set cookie(text: string | undefined) {
+    this.cookies.delete(SESSION);
+    if (text !== undefined) this.#keep(text);
+  }
+
+  #keep(line: string): void {
+    const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
+    if (value === '') this.cookies.delete(name);
+    else this.cookies.set(name, value);
   }
 
   /** Another browser at the same console. */
@@ -48,8 +65,7 @@ export class ConsoleClient implements Disposable {
       payload,
     );
     const answer = await text(response);
-    const cookie = response.headers['set-cookie']?.[0]?.split(';', 1)[0];
-    if (cookie !== undefined) this.cookie = cookie.endsWith('=') ? undefined : cookie;
+    for (const line of response.headers['set-cookie'] ?? []) this.#keep(line);
     return {
       status: response.statusCode ?? 0,
       headers: response.headers,
@@ -95,7 +111,7 @@ export class ConsoleClient implements Disposable {
     const headers = {
       ...options.headers,
       ...(body !== undefined && { 'content-length': Buffer.byteLength(body) }),
-      ...(this.cookie !== undefined && { cookie: this.cookie }),
+      ...(this.cookies.size > 0 && { cookie: [...this.cookies].map((pair) => pair.join('=')).join('; ') }),
       ...(this.token !== undefined && { authorization: `Bearer ${this.token}` }),
     };
     const { promise, resolve, reject } = Promise.withResolvers<import('node:http').IncomingMessage>();

@@ -40,6 +40,8 @@ export type SiteOptions = TestNodeOptions & {
   people?: string;
   /** Called with its folder before the node starts. */
   prepare?: (folder: string) => Promise<void>;
+  /** Its port; a free one by default. */
+  consolePort?: number;
 };
 
 export class ConsoleSite implements AsyncDisposable {
@@ -57,9 +59,10 @@ export class ConsoleSite implements AsyncDisposable {
     people = PEOPLE,
     config = '',
     prepare = async () => undefined,
+    consolePort,
     ...options
   }: SiteOptions = {}): Promise<ConsoleSite> {
-    const port = await freePort();
+    const port = consolePort ?? (await freePort());
     const section = `console:\n  port: ${port}\n  origin: "https://localhost:${port}"\n  ${people}\n${console}\n`;
     const node = await SealpostNode.create({
       config: `directory: { users: ./users.yaml }\n${section}${config}`,

@@ -1,6 +1,6 @@
 /** The part of oidc-provider that the tests use; the package comes without types. */
 declare module 'oidc-provider' {
-  import type { RequestListener } from 'node:http';
+  import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 
   type Client = { clientId: string };
   type Stored = { save(): Promise<string> };
@@ -8,6 +8,12 @@ declare module 'oidc-provider' {
   export default class Provider {
     constructor(issuer: string, configuration: object);
     callback(): RequestListener;
+    interactionFinished(
+      request: IncomingMessage,
+      response: ServerResponse,
+      result: object,
+      options: object,
+    ): Promise<void>;
     on(event: string, listener: (...args: unknown[]) => void): this;
     readonly Client: { find(id: string): Promise<Client | undefined> };
     readonly ResourceServer: new (
@@ -22,6 +28,6 @@ declare module 'oidc-provider' {
     ) => Stored;
     readonly Grant: new (
       fields: object,
-    ) => Stored & { addResourceScope(resource: string, scope: string): void };
+    ) => Stored & { addResourceScope(resource: string, scope: string): void; addOIDCScope(scope: string): void };
   }
 }

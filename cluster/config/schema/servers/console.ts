@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { authorities, webUrl } from '../oauth.ts';
 import { domain, duration, port, secret } from '../values.ts';
 
 /** The web page for administrators, and its API. */
@@ -23,7 +24,11 @@ const domains = z
   .describe('domains that are all that is seen and changed; absent: every domain');
 
 const person = z.strictObject({
-  user: z.string().min(1).max(255).describe('name of a user of the directory, with which the person logs in'),
+  user: z
+    .string()
+    .min(1)
+    .max(255)
+    .describe('name of a user of the directory with which the person logs in, or the name at console.openid'),
   role,
   domains,
 });
@@ -39,6 +44,26 @@ const token = z.strictObject({
   role,
   domains,
 });
+
+const openid = z
+  .strictObject({
+    issuer: webUrl(/[?#]/, 'user, query and fragment').describe(
+      'the provider, exactly as it names itself in its tokens (iss); the rest is found from here',
+    ),
+    'client-id': z.string().min(1).max(255).describe('name of the console at the provider'),
+    'client-secret': secret.optional().describe('its secret there: the text, { file: … } or { env: … }'),
+    'user-claim': z
+      .string()
+      .min(1)
+      .max(255)
+      .default('email')
+      .describe(
+        'claim with the name that console.people has: an address that the provider has verified (email_verified), or another claim that users cannot change',
+      ),
+    ca: authorities,
+  })
+  .optional()
+  .describe('an OpenID provider to sign in at; it sends browsers back to <origin>/api/sign-in/openid/callback');
 
 export const consoleSection = z
   .strictObject({
@@ -68,7 +93,10 @@ export const consoleSection = z
       .array(person)
       .max(1000)
       .prefault([])
-      .describe('who may sign in with a password; the command sealpost console link signs anybody in once'),
+      .describe(
+        'who may sign in with a password, or at console.openid; the command sealpost console link signs anybody in once',
+      ),
+    openid,
     tokens: z.array(token).max(100).prefault([]).describe('programs that use the API'),
   })
   .optional()
