@@ -24,7 +24,8 @@ export function namedFiles(config: Config): string[] {
   return [...files];
 }
 
-function mapPaths(config: Config, at: At): Config {
+/** The configuration with other paths. */
+export function mapPaths(config: Config, at: At): Config {
   const maybe = (path: string | undefined): string | undefined => (path === undefined ? undefined : at(path));
   const secret = (s: Secret): Secret => secretAt(s, at);
   const { bus, tls, directory, credentials, dns, metrics, console } = config;

@@ -252,7 +252,7 @@ function handlers(router: () => Running, delivering: Delivering): Handlers<Route
     'ledger-list': (request) => router().views.ledger(request),
     ...queueHandlers(whole),
     'message-place': ({ queueId }) => placeOf(router(), settings, queueId),
-    ...backupHandlers(whole, settings),
+    ...backupHandlers({ router, whole }, settings),
     'captured-list': (request) => capturedPage(settings, request),
     'captured-read': (request) => capturedPiece(settings, request),
     'dmarc-report-list': ({ after, ...selection }) => router().reports.dmarc.page(selection, after),

@@ -10,18 +10,21 @@ import { knownOf } from './known.ts';
 
 type Deps = { store: Store; slots: Slots; corrupt: Corrupt; copies: Copies };
 
-/** What a backup and its restoration ask a router. `queue` throws `unavailable` while it is not known as a whole. */
+/**
+ * What a backup and its restoration ask a router. `router` throws `unavailable` while it does not run, `whole` while not all
+ * of its queue is known, which a backup reads from disk.
+ */
 export function backupHandlers(
-  queue: () => Deps,
+  { router, whole }: { router: () => Deps; whole: () => Deps },
   settings: Settings,
 ): Pick<Handlers<RouterContract>, 'message-copy' | 'message-known'> {
   return {
     'message-copy': async ({ after }) => {
-      const { bytes, next, ...page } = await copyPage(queue().store, after);
+      const { bytes, next, ...page } = await copyPage(router().store, after);
       return { reply: { ...page, ...(next !== undefined && { next }) }, bytes };
     },
     'message-known': async ({ ids }) => {
-      const { store, slots, corrupt, copies } = queue();
+      const { store, slots, corrupt, copies } = whole();
       const known = await knownOf(ids, {
         store,
         isQueued: (id) => slots.get(id) !== undefined,

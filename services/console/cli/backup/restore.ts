@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 import { ControlClient } from '#cluster/bus/control-socket.ts';
 import { parseConfig, requireConfig } from '#cluster/config/load.ts';
+import { mapPaths } from '#cluster/config/paths.ts';
 import { formatProblem } from '#cluster/config/problems/problem.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
@@ -170,8 +171,7 @@ function differing({ differing: files }: FilePlan, at: At): SealpostError {
 
 /** The configuration as it is in the backup, or with --no-files as it is on this disk. Fails with `config-invalid`. */
 async function configOf({ manifest, config: text }: Checked, { files, root }: RestoreOptions, at: At): Promise<Config> {
-  const place = (config: Config): Config =>
-    root === undefined ? config : { ...config, node: { ...config.node, data: at(config.node.data) } };
+  const place = (config: Config): Config => (root === undefined ? config : mapPaths(config, at));
   if (manifest.config === undefined) return place(sandboxConfig(manifest.data));
   if (!files) return place((await requireConfig(at(manifest.config), { files: false })).config);
   const loaded = await parseConfig(text ?? '', dirname(manifest.config), { files: false });

@@ -6,6 +6,7 @@ import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import type { KeyStatus } from '#shared/keys/key-status.ts';
+import { startGuardedServer } from '#test/kit/bus/bus-users.ts';
 import { type CommandResult, sealpost } from '#test/kit/command.ts';
 import { freePort } from '#test/kit/free-port.ts';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
@@ -157,7 +158,7 @@ describe('backup and restoration', needs('python3'), () => {
     await node.programs.get('all')?.kill();
     const { messages, keys, directory } = JSON.parse(ok(await site.backup(join(folder, 'x.age'), '--queue', '--json')));
     assert.equal(messages, 1);
-    assert.equal(keys, 1);
+    assert.ok(keys >= 1);
     assert.equal(directory, 1);
     // It was only read.
     await node.start();
@@ -210,9 +211,14 @@ describe('backup and restoration', needs('python3'), () => {
     const file = join(folder, 'x.age');
     ok(await site.backup(file, '--queue'));
     const trial = join(folder, 'trial');
-    ok(await site.restore(file, '--root', trial, '--queue', 'hold'));
-    assert.deepEqual(await readFile(join(trial, node.configFile)), await readFile(node.configFile));
+    const before = await readFile(node.configFile);
+    // Nothing of it comes from where it was.
+    await rm(join(node.folder, 'nek.key'));
+    const { records } = JSON.parse(ok(await site.restore(file, '--root', trial, '--queue', 'hold', '--json')));
+    assert.ok(records.restored >= 1);
+    assert.deepEqual(await readFile(join(trial, node.configFile)), before);
     assert.ok((await readdir(join(trial, node.folder, 'data'))).includes('credentials'));
+    assert.equal((await fingerprints(node)).length, 1);
   });
 
   test('there is no backup without the NEKs that its keys need', async () => {
@@ -242,6 +248,35 @@ describe('backup and restoration', needs('python3'), () => {
     ok(await sealpost(['backup', file, ...args], { cwd: folder }));
     ok(await sealpost(['restore', file, '--root', './trial'], { cwd: folder, env: PASSPHRASE }));
   });
+});
+
+test('on a bus with users, the one for commands makes backups; they are restored while NATS is away', {
+  ...needs('nats-server'),
+  timeout: 120_000,
+}, async () => {
+  await using guarded = await startGuardedServer();
+  await using node = await SealpostNode.create({ bus: guarded });
+  await using folder = await tempDir('backup');
+  const [file, identity] = [join(folder.path, 'x.age'), join(folder.path, 'key.txt')];
+  await writeFile(identity, `${KEY}\n`);
+  await node.start();
+  await node.createKey('example.com', 's1', 'ed25519');
+  const before = await fingerprints(node);
+  await node.sealpost('backup', file, '--recipient', RECIPIENT, '--queue');
+  assert.match(await node.sealpost('audit'), /message-copy +all mail.*record-list +all records of keys/s);
+  await node.programs.get('all')?.stop();
+  await lose(node);
+  await guarded.server.kill();
+  await guarded.server.wipe();
+  const restored = await sealpost(['restore', file, '-i', identity, '--queue', 'deliver', '--json'], {
+    cwd: folder.path,
+    env: { BUS_USER: 'operator', BUS_PASSWORD: guarded.login('operator').password.reveal() },
+  });
+  assert.deepEqual(JSON.parse(ok(restored)).living, []);
+  await guarded.server.restart();
+  await guarded.makeStreams();
+  await node.start();
+  assert.deepEqual(await fingerprints(node), before);
 });
 
 describe('a backup and the programs of others', needs('age', 'age-keygen'), () => {
