@@ -10,8 +10,9 @@ import { COPIED_KEY } from './copy-page.ts';
  * start gives it another one. The name of the store, its lease, what it took over and the copies that it holds for others
  * are not in a backup: a store that is made anew is another one for the cluster, as after any loss of a disk.
  *
- * Until all of a message is on disk, `transfer!<id>` says that it is not one, and a start deletes it, as it does with a
- * transfer that was interrupted. So a restoration that was interrupted can be repeated.
+ * Small messages are written many at a time. Of a large one parts are on disk before the rest: until then
+ * `transfer!<id>` says that it is not one, and a start deletes it, as it does with a transfer that was interrupted. So a
+ * restoration that was interrupted can be repeated.
  */
 
 const BATCH_BYTES = 1024 * 1024;
@@ -23,14 +24,17 @@ export type RestoreMail = {
   hold: boolean;
 };
 
+/** The message under way; `onDisk`: parts of it were written. */
+type Current = { id: string; recipients: number; chunks: number[]; onDisk: boolean };
+
 export class QueueWriter {
   readonly #store: Store;
   readonly #mail: RestoreMail;
-  #id = '';
   #batch: StoreOperation[] = [];
   #bytes = 0;
-  #recipients = 0;
-  #chunks: number[] = [];
+  /** Messages that the batch completes. */
+  #complete = 0;
+  #current: Current | undefined;
   /** Messages that are in the queue now. */
   written = 0;
 
@@ -43,35 +47,40 @@ export class QueueWriter {
   async add(key: string, payload: Buffer): Promise<void> {
     if (!COPIED_KEY.test(key)) throw new SealpostError('corrupt', `${key} is not a record of mail`);
     const id = queueIdOf(key);
-    if (id !== this.#id) this.#begin(id);
+    if (this.#current !== undefined && this.#current.id !== id) throw notWhole(this.#current.id);
+    this.#current ??= { id, recipients: 0, chunks: [], onDisk: false };
     if (key === keys.message(id)) {
-      await this.#commit(parsed(MessageRecord, key, payload));
-      return;
-    }
-    if (key.startsWith('recipient!')) {
-      parsed(RecipientRecord, key, payload);
-      this.#recipients++;
+      this.#end(this.#current, parsed(MessageRecord, key, payload));
     } else {
-      this.#chunks.push(payload.length);
+      if (key.startsWith('recipient!')) {
+        parsed(RecipientRecord, key, payload);
+        this.#current.recipients++;
+      } else {
+        this.#current.chunks.push(payload.length);
+      }
+      this.#batch.push(putBytes(key, payload));
     }
-    this.#batch.push(putBytes(key, payload));
     this.#bytes += payload.length;
-    if (this.#bytes >= BATCH_BYTES) await this.#flush([]);
+    if (this.#bytes >= BATCH_BYTES) await this.flush();
   }
 
-  #begin(id: string): void {
-    this.#id = id;
-    this.#batch = [putBytes(keys.transfer(id), Buffer.alloc(0))];
-    this.#bytes = 0;
-    this.#recipients = 0;
-    this.#chunks = [];
+  /** Write what is left. Rejects with `store-failed`. */
+  async flush(): Promise<void> {
+    const current = this.#current;
+    if (current !== undefined && !current.onDisk) {
+      this.#batch.push(putBytes(keys.transfer(current.id), Buffer.alloc(0)));
+      current.onDisk = true;
+    }
+    const [operations, complete] = [this.#batch, this.#complete];
+    [this.#batch, this.#bytes, this.#complete] = [[], 0, 0];
+    if (operations.length > 0) await this.#store.write(operations);
+    this.written += complete;
   }
 
-  async #commit(record: MessageRecord): Promise<void> {
-    const id = this.#id;
+  #end({ id, onDisk, ...found }: Current, record: MessageRecord): void {
     const { recipients, chunks } = record;
-    if (recipients !== this.#recipients || chunks.join() !== this.#chunks.join()) {
-      throw new SealpostError('corrupt', `message ${id} of the backup is not whole`);
+    if (recipients !== found.recipients || chunks.join() !== found.chunks.join()) {
+      throw notWhole(id);
     }
     const at = Date.now();
     const held = this.#mail.hold && !record.held;
@@ -80,22 +89,19 @@ export class QueueWriter {
       takenOver: { from: this.#mail.from, at },
       ...(held && { held: true, hold: { by: 'operator', at } }),
     };
-    await this.#flush([
+    this.#batch.push(
       putJson(keys.message(id), restored),
       // It is older than what the index may have in blocks already.
       putBytes(keys.unindexed(id), Buffer.alloc(0)),
-      { type: 'del', key: keys.transfer(id) },
-    ]);
-    this.#id = '';
-    this.written++;
+    );
+    if (onDisk) this.#batch.push({ type: 'del', key: keys.transfer(id) });
+    this.#current = undefined;
+    this.#complete++;
   }
+}
 
-  async #flush(last: StoreOperation[]): Promise<void> {
-    const operations = [...this.#batch, ...last];
-    this.#batch = [];
-    this.#bytes = 0;
-    await this.#store.write(operations);
-  }
+function notWhole(id: string): SealpostError {
+  return new SealpostError('corrupt', `message ${id} of the backup is not whole`);
 }
 
 function parsed<T>(schema: { parse(value: unknown): T }, key: string, payload: Buffer): T {

@@ -53,7 +53,7 @@ export class MailRestoration implements AsyncDisposable {
   readonly #options: MailOptions;
   readonly #wanted = new Map<string, Set<string>>();
   readonly #queue: ClosedQueue | undefined;
-  #writer: { node: string; add: (key: string, payload: Buffer) => Promise<void> } | undefined;
+  #writer: { node: string; to: ReturnType<ClosedQueue['writer']> } | undefined;
 
   private constructor(options: MailOptions, left: string[], queue: ClosedQueue | undefined) {
     this.#options = options;
@@ -86,10 +86,15 @@ export class MailRestoration implements AsyncDisposable {
     const { dryRun, mode } = this.#options;
     if (this.#wanted.get(node)?.has(id) !== true || dryRun || this.#queue === undefined) return;
     if (this.#writer?.node !== node) {
-      const writer = this.#queue.writer({ from: node, hold: mode === 'hold' });
-      this.#writer = { node, add: (name, payload) => writer.add(name, payload) };
+      await this.finish();
+      this.#writer = { node, to: this.#queue.writer({ from: node, hold: mode === 'hold' }) };
     }
-    await this.#writer.add(key, await content());
+    await this.#writer.to.add(key, await content());
+  }
+
+  /** Resolves when all of it is on disk. Rejects with `store-failed`. */
+  async finish(): Promise<void> {
+    await this.#writer?.to.flush();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -118,6 +118,7 @@ class Stores implements AsyncDisposable {
 
   async finish(): Promise<Pick<RestoreResult, 'records' | 'mail' | 'living'>> {
     const { records, mail, living } = await this.#open();
+    await mail?.finish();
     const { created } = this.#checked.manifest;
     const messages = mail?.counts.reduce((sum, one) => sum + one.messages, 0) ?? 0;
     const about = `backup of ${created}: ${records?.counts.restored ?? 0} records, ${messages} messages`;

@@ -40,6 +40,7 @@ async function putBack(data: string, all: readonly Copied[], hold = false): Prom
   await using queue = await openClosedQueue(data, silentLogger);
   const writer = queue.writer({ from: 'edge-9', hold });
   for (const { key, payload } of all) await writer.add(key, payload);
+  await writer.flush();
   return writer.written;
 }
 
