@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { freePort } from '#test/kit/free-port.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { docker, imageOf, PROJECT, removeLeftOvers, runCompose } from './compose.ts';
+import { type Arrived, arrivedAt } from './compose-site.ts';
 
 /**
  * cluster/hosts/compose.yaml for several hosts, as docs/install/several-machines.md describes it. The hosts are projects of one
@@ -103,10 +104,8 @@ export class ComposeHosts implements AsyncDisposable {
     await this.hosts[0]?.compose('run', '--rm', '-T', ...streams, ...command);
   }
 
-  /** How often each message came. */
-  async arrived(): Promise<Map<string, number>> {
-    const answer = await fetch(`http://127.0.0.1:${this.#sinkPort}`);
-    return new Map(((await answer.json()) as { arrivals: [string, number][] }).arrivals);
+  async arrived(): Promise<Arrived> {
+    return arrivedAt(this.#sinkPort);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -56,12 +56,7 @@ export class ComposeSite implements AsyncDisposable {
   }
 
   async arrived(): Promise<Arrived> {
-    const answer = await fetch(`http://127.0.0.1:${this.#port}`);
-    const { arrivals, signatures } = (await answer.json()) as {
-      arrivals: [string, number][];
-      signatures: [number, number][];
-    };
-    return { arrivals: new Map(arrivals), signatures };
+    return arrivedAt(this.#port);
   }
 
   /** Send one message as alice. */
@@ -94,6 +89,16 @@ export class ComposeSite implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#resources.disposeAsync();
   }
+}
+
+/** What a sink says that answers on this port of loopback. */
+export async function arrivedAt(port: number): Promise<Arrived> {
+  const answer = await fetch(`http://127.0.0.1:${port}`);
+  const { arrivals, signatures } = (await answer.json()) as {
+    arrivals: [string, number][];
+    signatures: [number, number][];
+  };
+  return { arrivals: new Map(arrivals), signatures };
 }
 
 function sinkFile(port: number): string {

@@ -70,15 +70,20 @@ test('cluster/hosts/compose.yaml: mail, a rotation, and a host that dies', {
   });
 
   await Promise.all(loads.map((load) => load.stop()));
-  await t.test('all that was accepted has arrived', async (t) => {
+  await t.test('all that was accepted has arrived, signed', async (t) => {
     const missing = async (): Promise<string[]> => {
-      const arrivals = await site.arrived();
+      const { arrivals } = await site.arrived();
       return loads.flatMap((load) => [...load.accepted].filter((id) => !arrivals.has(id)));
     };
     await first.sealpost('queue', 'retry', '--all', '--yes');
     await waitFor(async () => (await missing()).length === 0, { what: 'all mail', timeout: 120_000 });
     const refused = loads.map((load) => Object.fromEntries(load.refused));
-    t.diagnostic(`${(await site.arrived()).size} arrived, refused ${JSON.stringify(refused)}`);
+    const { arrivals, signatures } = await site.arrived();
+    assert.deepEqual(
+      signatures.map(([fields]) => fields),
+      [1],
+    );
+    t.diagnostic(`${arrivals.size} arrived, refused ${JSON.stringify(refused)}`);
     for (const load of loads) {
       for (const reply of load.refused.keys()) assert.match(reply, /^4/, 'nothing but "try again"');
     }
