@@ -1,7 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import type { Config } from '#cluster/config/schema/schema.ts';
-import { firstOf, isInNetwork, parseIp, parseNetwork } from '#shared/address/ip-address.ts';
+import { type Machine, readMachine } from '#cluster/machine.ts';
+import { isInNetwork, parseIp, parseNetwork } from '#shared/address/ip-address.ts';
 import type { Front } from './contract.ts';
 import { FrontWatch } from './front.ts';
 
@@ -20,14 +19,6 @@ const FRESH_MS = 30_000;
 
 /** A gateway and an entry of the relay rules that holds it. `named`: the entry is this address alone. */
 export type CoveredGateway = { address: string; list: string; entry: string; named: boolean };
-
-/** What is read of this machine. */
-type Machine = {
-  /** Gateways of the container; none outside of one. */
-  container: string[];
-  /** Gateways of the routes. */
-  routed: string[];
-};
 
 /** What a session asks of the address of its client, and what it tells of it. */
 export type ClientAddresses = Pick<Gateways, 'has'> & {
@@ -103,45 +94,5 @@ function holding(list: string, entries: readonly string[], address: string): Cov
     const network = parseNetwork(entry);
     if (ip === undefined || network === undefined || !isInNetwork(ip, network)) return [];
     return [{ address, list, entry, named: parseIp(entry) !== undefined }];
-  });
-}
-
-function readMachine(): Machine {
-  const inContainer =
-    existsSync('/.dockerenv') ||
-    existsSync('/run/.containerenv') ||
-    process.env['KUBERNETES_SERVICE_HOST'] !== undefined;
-  const interfaces = Object.values(networkInterfaces()).flatMap((all) => all ?? []);
-  const table = routes();
-  return { container: inContainer ? gatewaysOf(interfaces, table) : [], routed: routedBy(table) };
-}
-
-function routes(): string {
-  try {
-    return readFileSync('/proc/net/route', 'latin1');
-  } catch {
-    return '';
-  }
-}
-
-/**
- * Of each network its first address, which engines give to the gateway, and the gateways of the routes (the text of
- * /proc/net/route). Not what is ours.
- */
-export function gatewaysOf(
-  interfaces: readonly Pick<NetworkInterfaceInfo, 'cidr' | 'internal'>[],
-  routes: string,
-): string[] {
-  const networks = interfaces.flatMap(({ cidr, internal }) => (internal || cidr === null ? [] : [cidr]));
-  const own = new Set(networks.map((cidr) => parseIp(cidr.split('/', 1)[0] ?? '')?.toString()));
-  const first = networks.flatMap((cidr) => firstOf(cidr) ?? []);
-  return [...new Set([...first, ...routedBy(routes)])].filter((address) => !own.has(address));
-}
-
-function routedBy(routes: string): string[] {
-  return routes.split('\n').flatMap((line) => {
-    const [, , gateway = ''] = line.split('\t');
-    if (!/^[0-9A-F]{8}$/.test(gateway) || /^0+$/.test(gateway)) return [];
-    return [Buffer.from(gateway, 'hex').reverse().join('.')];
   });
 }

@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
+import { readMachine } from '#cluster/machine.ts';
 import { VERSION } from '#cluster/version.ts';
+import { parseIp } from '#shared/address/ip-address.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import { printable } from '#shared/text.ts';
@@ -103,9 +105,13 @@ type Password = Extract<SignIn, { password: string }>;
 
 /** Fails with `unavailable` where the password cannot be looked at now. */
 async function provePassword({ user, password }: Password, request: FastifyRequest, { policy, settings, log }: Desk) {
-  const peer = request.ip;
+  const peer = parseIp(request.ip)?.toString() ?? request.ip;
   const client = { address: peer, name: null, helo: '' };
-  const facts = { session: newId(), listener: 'console', kind: 'submission', scope: 'external', client } as const;
+  const facts = {
+    ...({ session: newId(), listener: 'console', kind: 'submission', scope: 'external', client } as const),
+    // Behind the gateway of a container may be anybody: one who guesses must not lock all others out.
+    gateway: readMachine().container.includes(peer),
+  };
   const question = { facts, mechanism: 'PLAIN', user } as const;
   const verdict = await policy['user-authenticate'](question, { bytes: Buffer.from(password) });
   if (verdict.action === 'accept') {

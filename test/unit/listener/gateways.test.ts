@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Gateways, gatewaysOf } from '#services/listener/gateways.ts';
+import { gatewaysOf } from '#cluster/machine.ts';
+import { Gateways } from '#services/listener/gateways.ts';
 import { startListener } from './harness.ts';
 
 const ROUTES = `Iface\tDestination\tGateway \tFlags

@@ -92,7 +92,7 @@ for (const [args, code, words] of [
   [['queue', 'list', '--state', 'lost'], 2, /Allowed choices are/],
   [['keys', 'create', 'a.example', 's', 'rsa-512'], 2, /Allowed choices are/],
   [['keys', 'nek', 'a b'], 2, /is not a name for a NEK/],
-  [['start', 'console'], 2, /Allowed choices are/],
+  [['start', 'webmail'], 2, /Allowed choices are/],
   [['users', 'add', 'x'], 2, /required option/],
   [['users', 'app-passwords', 'add', 'x', ''], 2, /"" is not a name/],
   [['send'], 2, /required option/],
