@@ -47,7 +47,7 @@ const SHARE_MS = 60_000;
 function Picture({ now, history, stale }: Known & { stale: number | undefined }) {
   const { tone, title, text } = verdictOf({ now, history }, stale);
   return html`
-    <div class="verdict" role="status"><${Note} tone=${tone} title=${title}>${text}<//></div>
+    <div class="verdict"><${Note} tone=${tone} title=${html`<span role="status">${title}</span>`}>${text}<//></div>
     ${now.alarms.length > 0 && html`<${Alarms} alarms=${now.alarms} />`}
     <${TotalFigures} now=${now} history=${history} />
     <div class="columns">

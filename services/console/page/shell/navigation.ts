@@ -52,7 +52,7 @@ function Life() {
   if (!listening) return undefined;
   return stale === undefined
     ? html`<span class="life good" title="The figures are of this moment.">live</span>`
-    : html`<span class="life bad" role="status">no news for ${durationText(stale)}</span>`;
+    : html`<span class="life bad"><span role="status">no news</span> for ${durationText(stale)}</span>`;
 }
 
 const ROLES: Record<Session['role'], string> = {

@@ -4,9 +4,9 @@ import { Questions } from '../kit/dialog.ts';
 import { PageHead, Waiting } from '../kit/layout.ts';
 import { Toasts } from '../kit/toast.ts';
 import { type PageProps, pageOf } from '../pages.ts';
-import { get, problemText } from '../state/api.ts';
+import { ApiProblem, get, problemText } from '../state/api.ts';
 import { usePlace } from '../state/router.ts';
-import { type Session, type SignedIn, signedIn } from '../state/session.ts';
+import { enter, type Session, signedIn } from '../state/session.ts';
 import { useStore } from '../state/store.ts';
 import { Navigation } from './navigation.ts';
 import { SignIn } from './sign-in.ts';
@@ -29,12 +29,12 @@ async function findSession(): Promise<void> {
     signedIn.set({ state: 'out' });
     return;
   }
-  signedIn.set(
-    await get<Session>('session').then(
-      (session): SignedIn => ({ state: 'in', session }),
-      ({ status, message }): SignedIn => (status === 401 ? { state: 'out' } : { state: 'out', reason: message }),
-    ),
-  );
+  try {
+    enter(await get<Session>('session'));
+  } catch (error) {
+    const nobody = error instanceof ApiProblem && error.status === 401;
+    signedIn.set(nobody ? { state: 'out' } : { state: 'out', reason: problemText(error) });
+  }
 }
 
 function SignedInShell({ session }: { session: Session }) {
@@ -87,8 +87,12 @@ function BrokenPage({ title, error, retry }: { title: string; error: unknown; re
     <${PageHead} title=${title} />
     <div role="alert">
       <${Note} tone="bad" title="This page cannot be shown.">
-        <p>${problemText(error)} The mail is not affected, and the other pages work.</p>
-        <p><button type="button" class="small" onClick=${retry}>Try again</button></p>
+        <p>Mail is not affected, and the other pages work. Loading it again helps where Sealpost was upgraded meanwhile.</p>
+        <p class="soft">${problemText(error)}</p>
+        <p class="actions">
+          <button type="button" class="small" onClick=${() => location.reload()}>Load it again</button>
+          <button type="button" class="small" onClick=${retry}>Try again</button>
+        </p>
       <//>
     </div>
   `;

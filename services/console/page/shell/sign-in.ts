@@ -5,7 +5,7 @@ import { Mark } from '../kit/icon.ts';
 import { Prose } from '../kit/layout.ts';
 import { post, problemText } from '../state/api.ts';
 import { go } from '../state/router.ts';
-import { type Session, signedIn } from '../state/session.ts';
+import { enter, type Session } from '../state/session.ts';
 
 /**
  * The sign-in: a one-time link, an address with its password, or a token. It stands at the address that was asked for, so
@@ -17,12 +17,12 @@ type Way = 'password' | 'token';
 export function SignIn({ reason }: { reason?: string | undefined }) {
   const [problem, setProblem] = useState<unknown>(undefined);
   const [busy, setBusy] = useState(false);
-  const enter = async (proof: Record<string, string>): Promise<void> => {
+  const prove = async (proof: Record<string, string>): Promise<void> => {
     if (busy) return;
     setBusy(true);
     setProblem(undefined);
     try {
-      signedIn.set({ state: 'in', session: await post<Session>('sign-in', proof) });
+      enter(await post<Session>('sign-in', proof));
     } catch (error) {
       setProblem(error);
       setBusy(false);
@@ -31,14 +31,14 @@ export function SignIn({ reason }: { reason?: string | undefined }) {
   useEffect(() => {
     document.title = 'Sign in · Sealpost';
     const link = takeLink();
-    if (link !== undefined) void enter({ link });
+    if (link !== undefined) void prove({ link });
   }, []);
   return html`<main class="sign-in">
     <div class="card">
       <h1><${Mark} /> Sealpost</h1>
       ${reason !== undefined && problem === undefined && html`<div role="status"><${Note} tone="info" title=${reason} /></div>`}
       ${problem !== undefined && html`<div role="alert"><${Note} tone="bad" title=${html`<${Prose} text=${problemText(problem)} />`} /></div>`}
-      <${Ways} enter=${enter} busy=${busy} />
+      <${Ways} prove=${prove} busy=${busy} />
       <p class="soft">
         No way in? On a node of the cluster, <code>sealpost console link</code> prints a link that signs in once.
       </p>
@@ -54,14 +54,14 @@ function takeLink(): string | undefined {
   return secret === '' ? undefined : secret;
 }
 
-function Ways({ enter, busy }: { enter: (proof: Record<string, string>) => Promise<void>; busy: boolean }) {
+function Ways({ prove, busy }: { prove: (proof: Record<string, string>) => Promise<void>; busy: boolean }) {
   const [way, setWay] = useState<Way>('password');
   const [user, setUser] = useState('');
   const [password, setPassword] = useState('');
   const [token, setToken] = useState('');
   const send = (event: Event): void => {
     event.preventDefault();
-    void enter(way === 'token' ? { token } : { user, password });
+    void prove(way === 'token' ? { token } : { user, password });
   };
   const ways = [
     ['password', 'Password'],

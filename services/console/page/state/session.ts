@@ -13,6 +13,16 @@ export type SignedIn =
 
 export const signedIn = new Store<SignedIn>({ state: 'unknown' });
 
+/** The version that these modules are of. */
+let version: string | undefined;
+
+/** From now on the page is shown. One that was upgraded since its modules were loaded is loaded again. */
+export function enter(session: Session): void {
+  version ??= session.version;
+  if (session.version === version) signedIn.set({ state: 'in', session });
+  else location.reload();
+}
+
 /** Of a page, which is shown only to those who are signed in. */
 export function useSession(): Session {
   const now = useStore(signedIn);

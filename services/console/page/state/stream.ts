@@ -42,7 +42,6 @@ class Stream {
   listen(listener: Listener): () => void {
     if (this.#listeners.size === 0) {
       document.addEventListener('visibilitychange', this.#follow);
-      this.heard.set(Date.now());
       this.listening.set(true);
     }
     this.#listeners.add(listener);
@@ -72,6 +71,8 @@ class Stream {
     if (opened && address === this.#address) return;
     this.#close();
     this.#address = address;
+    // While it was closed, nothing could come.
+    if (!opened) this.heard.set(Date.now());
     this.#open(follow.split(','));
   };
 

@@ -1,7 +1,7 @@
 import type { Overview } from '#services/console/schemas/overview.ts';
 import { html } from '/vendor/preact.js';
 import { Badge, type Tone } from '../../kit/badge.ts';
-import { countText, rateText } from '../../kit/format.ts';
+import { countText, listText, plural, rateText } from '../../kit/format.ts';
 import { useNarrow } from '../../kit/table.ts';
 import { Time } from '../../kit/time.ts';
 
@@ -62,7 +62,7 @@ type NodeProps = { node: Node; here: string };
 
 function NodeRow({ node, here }: NodeProps) {
   return html`<tr>
-    <th scope="row"><${Name} node=${node} here=${here} /><${Troubles} node=${node} /></th>
+    <th scope="row"><${Name} node=${node} here=${here} /><${Troubles} node=${node} /><${Processes} node=${node} /></th>
     <td><${StateBadge} state=${node.state} /></td>
     ${COLUMNS.map(([title, value]) => html`<td key=${title} class="numeric figure">${valueText(node, value)}</td>`)}
     <td class="soft">${lastHeard(node)}</td>
@@ -77,6 +77,7 @@ function NodeCard({ node, here }: NodeProps) {
       ${COLUMNS.map(([title, value]) => html`<div key=${title}><dt>${title}</dt><dd class="figure">${valueText(node, value)}</dd></div>`)}
     </dl>
     <span class="soft">last heard ${lastHeard(node)}</span>
+    <${Processes} node=${node} />
   </li>`;
 }
 
@@ -93,6 +94,22 @@ function Troubles({ node: { processes } }: { node: Node }) {
       const text = processes.length === 1 ? what : `${services.join(', ')}: ${what}`;
       return html`<div key=${process} class="trouble">${text}</div>`;
     });
+}
+
+/** Which services it runs, in which processes, and since when. */
+function Processes({ node: { processes } }: { node: Node }) {
+  const services = new Set(processes.flatMap((one) => one.services));
+  const versions = new Set(processes.map(({ version }) => version));
+  return html`<details class="processes">
+    <summary>${plural(services.size, 'service')} · ${listText([...versions])}</summary>
+    <ul>
+      ${processes.map(
+        ({ process, services, state, started }) => html`<li key=${process}>
+          <${StateBadge} state=${state} /> ${services.join(', ')}, started <${Time} at=${started} />
+        </li>`,
+      )}
+    </ul>
+  </details>`;
 }
 
 function lastHeard({ processes }: Node): unknown {
