@@ -32,6 +32,7 @@ type Config = {
   listeners: { port: number; address?: string }[];
   checks?: Record<string, { delay?: string }>;
   directory?: { users: string };
+  credentials?: { nek: string };
   routes: { via: string; password?: { file: string } }[];
 };
 
@@ -68,6 +69,7 @@ async function started(folder: string, ports: Record<number, number>, change: (c
   change(config);
   // The node has a folder of its own.
   if (config.directory !== undefined) config.directory.users = join(folder, 'users.yaml');
+  if (config.credentials !== undefined) config.credentials.nek = join(folder, config.credentials.nek);
   for (const { password } of config.routes) if (password !== undefined) password.file = join(folder, password.file);
   const node = await SealpostNode.create({ file: stringify(config) });
   await node.start();
@@ -203,7 +205,6 @@ test('main.cf with OpenDKIM: the key comes along, and mail from inside is signed
     const domains = (made as unknown as { domains: { keys?: object }[] }).domains;
     // The domains of the tests are not in DNS.
     for (const domain of domains) domain.keys = { proof: 'none' };
-    Object.assign(made, { credentials: { nek: join(temp.path, 'secrets/nek.key') } });
   });
   assert.equal(
     await send(mx, 'other@elsewhere.test', { ...OUTSIDE, from: 'a@example.net' }),
