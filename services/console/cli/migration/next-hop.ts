@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { parseVia } from '#cluster/config/schema/route.ts';
 import { domainEntry } from './entries.ts';
 
 /** Next hops as other mail servers write them: `[host]:port`, `host:port`, `host`. */
@@ -14,7 +15,8 @@ export function parseHop(text: string): Hop | undefined {
   // `1` is a network in a list of clients, and no host.
   if (isIP(host) === 0 && domainEntry(host) === undefined) return undefined;
   if (number !== undefined && !(Number.isInteger(number) && number > 0 && number < 65_536)) return undefined;
-  return { scheme: 'smtp', host, port: number, lookup: bracketed === undefined && isIP(host) === 0 };
+  const hop: Hop = { scheme: 'smtp', host, port: number, lookup: bracketed === undefined && isIP(host) === 0 };
+  return parseVia(viaOf(hop)) === undefined ? undefined : hop;
 }
 
 const SERVICES: Readonly<Record<string, number>> = {
