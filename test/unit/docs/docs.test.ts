@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { listOptions } from '#cluster/config/schema/describe.ts';
 import { CLUSTER_CHECKS } from '#services/console/reports/cluster/checks.ts';
@@ -89,6 +89,23 @@ test('commands that texts of the program name exist', async () => {
     ]),
   );
   assert.deepEqual(await brokenCommands(pages, program), []);
+});
+
+test('documents are where texts of any kind say that they are', () => {
+  const files = globSync('{README.md,CHANGELOG.md,compose.yaml,{docs,cluster,services,shared,test,.ci}/**/*}', {
+    cwd: ROOT,
+    withFileTypes: true,
+  })
+    .filter((entry) => entry.isFile() && entry.name !== 'checks.test.ts')
+    .map((entry) => relative(ROOT, join(entry.parentPath, entry.name)));
+  const named = files.flatMap((file) =>
+    [...read(file).matchAll(/(?<![\w/.-])docs\/[a-z][\w/-]*\.md\b/g)].map(([page]) => `${file}: ${page}`),
+  );
+  assert.ok(named.length > 15);
+  assert.deepEqual(
+    named.filter((place) => !existsSync(join(ROOT, place.split(': ')[1] ?? ''))),
+    [],
+  );
 });
 
 test('every port of the configuration, and every file in node.data, has its row', () => {

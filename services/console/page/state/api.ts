@@ -6,7 +6,7 @@ export class ApiProblem extends Error {
   override name = 'ApiProblem';
   /** HTTP status; 0 where there was no answer. */
   readonly status: number;
-  /** `not-found`, `forbidden`, … as docs/errors.md lists them; `unreachable` where there was no answer. */
+  /** `not-found`, `forbidden`, … as docs/reference/errors.md lists them; `unreachable` where there was no answer. */
   readonly code: string;
 
   constructor(status: number, code: string, message: string) {
