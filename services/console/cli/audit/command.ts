@@ -4,7 +4,7 @@ import { formatTime } from '#shared/units.ts';
 import { findEntries } from '../../reports/audit/entries.ts';
 import { type CommonOptions, openCaller, parseCount, print, withCommon } from '../context.ts';
 import { momentOf } from '../mail/find/question.ts';
-import { tellUndone } from '../mail/routers.ts';
+import { tellUndone } from '../mail/undone.ts';
 import { table } from '../table.ts';
 
 /** `sealpost audit`: which changes people made, with this command line or in another way. */

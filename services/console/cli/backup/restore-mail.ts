@@ -4,8 +4,8 @@ import { type ClosedQueue, openClosedQueue } from '#services/closed-stores.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
+import { nodesOf } from '../../reports/mail/routers.ts';
 import type { Caller } from '../context.ts';
-import { nodesOf } from '../mail/routers.ts';
 import type { Checked } from './archive/check.ts';
 import { giveTo, type Owner, ownerOf } from './closed-store.ts';
 

@@ -6,8 +6,8 @@ import { routerContract } from '#services/router/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
+import { nodesOf, type Routers } from '../../reports/mail/routers.ts';
 import { type Caller, connect } from '../context.ts';
-import { nodesOf, type Routers } from '../mail/routers.ts';
 import { closedStore } from './closed-store.ts';
 
 /** A page of mail: keys and sizes of records, whose bytes follow each other. */

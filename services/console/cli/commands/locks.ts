@@ -7,7 +7,7 @@ import { SealpostError } from '#shared/errors.ts';
 import { formatDuration, formatRate } from '#shared/units.ts';
 import { type Caller, type CommonOptions, openCaller, print, withCommon } from '../context.ts';
 import { usageError } from '../exit.ts';
-import { tellUndone } from '../mail/routers.ts';
+import { tellUndone } from '../mail/undone.ts';
 import { table } from '../table.ts';
 
 type SelectOptions = CommonOptions & LockSelection;

@@ -6,8 +6,9 @@ import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import { listCaptured, readCaptured } from '#shared/files/captured-mail.ts';
 import type { CapturedMessage } from '#shared/files/captured-message.ts';
+import { askEach, findRouters, type Routers, whereItIs } from '../../reports/mail/routers.ts';
 import { type Caller, type CommonOptions, openCaller, readConfig } from '../context.ts';
-import { askEach, findRouters, type Routers, tellUndone, whereItIs } from './routers.ts';
+import { tellUndone } from './undone.ts';
 
 /**
  * Captured mail, wherever it is: with a bus on the nodes of the routers, which are asked for it; without one, or where

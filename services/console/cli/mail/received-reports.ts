@@ -1,6 +1,7 @@
 import type { ReportHead } from '#shared/mail/reports/dmarc-report.ts';
+import { askEach, findRouters } from '../../reports/mail/routers.ts';
 import type { Caller } from '../context.ts';
-import { askEach, findRouters, tellUndone } from './routers.ts';
+import { tellUndone } from './undone.ts';
 
 /** The reports of one kind that came to any node: each once, however often and to how many nodes it was sent. */
 

@@ -7,7 +7,7 @@ import { errorCode, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
 import type { TranscriptLine, TranscriptPage, TranscriptRead } from '#shared/transcript/operation.ts';
 import type { Caller } from '../context.ts';
-import { tellUndone } from './routers.ts';
+import { tellUndone } from './undone.ts';
 
 /**
  * Follows what is said with a peer in the processes of a cluster. Each is read again every `POLL_MS`, which also keeps its

@@ -2,9 +2,10 @@ import { routerContract } from '#services/router/contract.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
 import { isForgotten, TlsName, type TlsRecord } from '#shared/mail/tls-memory.ts';
 import { formatTime } from '#shared/units.ts';
+import { askEach, findRouters } from '../../reports/mail/routers.ts';
 import { type Caller, type CommonOptions, openCaller, print } from '../context.ts';
 import { usageError } from '../exit.ts';
-import { askEach, findRouters, tellUndone } from '../mail/routers.ts';
+import { tellUndone } from '../mail/undone.ts';
 import { table } from '../table.ts';
 
 /** What the routers remember of the TLS of others: to see and to drop, over all of them. */

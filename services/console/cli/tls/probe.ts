@@ -2,10 +2,10 @@ import type { Command } from 'commander';
 import { routerContract } from '#services/router/contract.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
 import type { ProbedWay } from '#shared/tls/probe.ts';
+import { findRouters } from '../../reports/mail/routers.ts';
 import { hostName, hostRows, isOnItsWay, otherOutcomes, outcomeOf } from '../../reports/tls/probed.ts';
 import { type CommonOptions, openCaller, print, withCommon } from '../context.ts';
 import { EXIT, usageError } from '../exit.ts';
-import { findRouters } from '../mail/routers.ts';
 import { clean, pairs } from '../table.ts';
 
 type ProbeOptions = CommonOptions & { node?: string };

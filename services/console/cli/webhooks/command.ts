@@ -7,7 +7,7 @@ import type { Sender, SenderStatus } from '../../reports/doctor/finding.ts';
 import { gatherWebhooks, senderClient, sendersOf, webhookState } from '../../reports/doctor/webhooks.ts';
 import { type Caller, type CommonOptions, openCaller, print, withCommon } from '../context.ts';
 import { EXIT } from '../exit.ts';
-import { tellUndone } from '../mail/routers.ts';
+import { tellUndone } from '../mail/undone.ts';
 import { shorten, table } from '../table.ts';
 
 /** `sealpost webhooks list | test | retry`: who is told of events, and whether that works. */

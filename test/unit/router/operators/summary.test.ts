@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { merged } from '#services/console/cli/mail/bulk/summary.ts';
+import { merged } from '#services/console/reports/mail/summary.ts';
 import { reply } from '#shared/mail/reply.ts';
 import type { QueueFilter } from '#shared/queue/filter.ts';
 import type { QueueGroup, SummaryBy } from '#shared/queue/summary.ts';

@@ -3,13 +3,15 @@ import { type Command, Option } from 'commander';
 import { isPlainVia } from '#cluster/config/schema/route.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import type { QueueChange } from '#shared/queue/change.ts';
+import { type Change, changeParts, cursorOf, newPart, type Part } from '../../../reports/mail/change.ts';
+import { findRouters, type Routers, unheard } from '../../../reports/mail/routers.ts';
 import { confirm } from '../../confirm.ts';
 import { type Caller, type CommonOptions, openCaller, print } from '../../context.ts';
 import { usageError } from '../../exit.ts';
 import { operator } from '../../operator.ts';
-import { findRouters, type Routers, tellUndone, unheard } from '../routers.ts';
+import { tellUndone } from '../undone.ts';
+import { parseCursor } from './cursor.ts';
 import { type FilterWords, filterOf, withFilter } from './filter-words.ts';
-import { type Change, changeParts, cursorOf, newPart, type Part, parseCursor } from './pages.ts';
 import { Progress } from './progress.ts';
 
 /**

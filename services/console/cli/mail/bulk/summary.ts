@@ -1,11 +1,11 @@
 import { type Command, Option } from 'commander';
-import { routerContract } from '#services/router/contract.ts';
-import type { QueueFilter } from '#shared/queue/filter.ts';
-import { type QueueGroup, SummaryBy } from '#shared/queue/summary.ts';
+import { SummaryBy } from '#shared/queue/summary.ts';
 import { formatDuration } from '#shared/units.ts';
-import { type Caller, type CommonOptions, openCaller, parseCount, print } from '../../context.ts';
+import { askEach, findRouters } from '../../../reports/mail/routers.ts';
+import { groupsOf, merged } from '../../../reports/mail/summary.ts';
+import { type CommonOptions, openCaller, parseCount, print } from '../../context.ts';
 import { shorten, table } from '../../table.ts';
-import { askEach, findRouters, tellUndone } from '../routers.ts';
+import { tellUndone } from '../undone.ts';
 import { type FilterWords, filterOf, withFilter } from './filter-words.ts';
 
 /** `sealpost queue summary`: how much mail of each kind waits on all nodes. */
@@ -64,44 +64,4 @@ async function summary(ids: string[], options: SummaryOptions): Promise<void> {
           ...(more === 0 ? [] : [`… and ${more} more: --limit ${groups.length}`]),
         ].join('\n'),
   );
-}
-
-async function groupsOf(
-  caller: Caller,
-  node: string,
-  request: { by: SummaryBy; filter: QueueFilter },
-): Promise<QueueGroup[]> {
-  const router = caller.client(routerContract);
-  const sums: Sums = new Map();
-  for (let after: string | undefined = ''; after !== undefined; ) {
-    const part: { groups: QueueGroup[]; next?: string | undefined } = await router['queue-summarize'](
-      { ...request, after },
-      { node },
-    );
-    add(sums, part.groups);
-    after = part.next;
-  }
-  return [...sums.values()];
-}
-
-type Sums = Map<string, QueueGroup>;
-
-function add(sums: Sums, groups: readonly QueueGroup[]): void {
-  for (const group of groups) {
-    const sum = sums.get(group.key);
-    if (sum === undefined) {
-      sums.set(group.key, { ...group });
-      continue;
-    }
-    sum.messages += group.messages;
-    sum.oldest = Math.min(sum.oldest, group.oldest);
-    if (group.next !== undefined) sum.next = Math.min(sum.next ?? group.next, group.next);
-  }
-}
-
-/** One of each name, the largest first. */
-export function merged(groups: readonly QueueGroup[]): QueueGroup[] {
-  const sums: Sums = new Map();
-  add(sums, groups);
-  return [...sums.values()].toSorted((a, b) => b.messages - a.messages || (a.key < b.key ? -1 : 1));
 }

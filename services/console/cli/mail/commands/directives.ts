@@ -1,15 +1,15 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { isPlainVia } from '#cluster/config/schema/route.ts';
 import { routerContract } from '#services/router/contract.ts';
-import type { Calls } from '#services/topology.ts';
 import { type Directive, type DirectiveSubject, directiveText, LONGEST_DIRECTIVE_MS } from '#shared/directive.ts';
 import { formatDuration, formatTime, parseDuration } from '#shared/units.ts';
-import { type Caller, type CommonOptions, openCaller, print, withCommon } from '../../context.ts';
+import { directivesInForce, heard } from '../../../reports/mail/directives.ts';
+import { findRouters } from '../../../reports/mail/routers.ts';
+import { type CommonOptions, openCaller, print, withCommon } from '../../context.ts';
 import { usageError } from '../../exit.ts';
 import { operator } from '../../operator.ts';
 import { table } from '../../table.ts';
-import { findRouters, type Routers, tellUndone, unheard } from '../routers.ts';
+import { tellUndone } from '../undone.ts';
 
 /**
  * `sealpost queue suspend | resume | redirect | directives`: what all routers do until a time. One of them is told; the others
@@ -19,10 +19,6 @@ import { findRouters, type Routers, tellUndone, unheard } from '../routers.ts';
 type Subject = { domain?: string; sender?: string; destination?: string };
 type SetOptions = CommonOptions & Subject & { for?: string; reason?: string };
 type RedirectOptions = CommonOptions & { via?: string; for?: string; reason?: string; end?: boolean };
-
-/** How long the other routers may take to hear of it. */
-const HEARD_MS = 3000;
-const LOOK_MS = 50;
 
 export function registerDirectives(queue: Command): void {
   const command = (name: string, text: string): Command => withCommon(queue.command(name).description(text));
@@ -92,7 +88,7 @@ async function set(
       { ...subject, forMs, by: operator(), ...(reason !== undefined && { reason }), ...(via !== undefined && { via }) },
       { node: routers.up[0] ?? '' },
     );
-  const lacking = await heard(caller, routers, directive);
+  const lacking = await heard(caller, routers, directive, tellLacking);
   const done = subject.kind === 'suspend' ? 'suspended' : `redirected to ${via}`;
   const retry = subject.kind === 'redirect' ? '; what waits goes there at its next attempt (queue retry)' : '';
   print(
@@ -108,59 +104,20 @@ async function end(subject: DirectiveSubject, options: CommonOptions): Promise<v
   const { directive } = await caller
     .client(routerContract)
     ['directive-end']({ ...subject, by: operator() }, { node: routers.up[0] ?? '' });
-  const lacking = await heard(caller, routers, { ...directive, ended: true });
+  const lacking = await heard(caller, routers, { ...directive, ended: true }, tellLacking);
   const done = subject.kind === 'suspend' ? 'is resumed' : 'is redirected no more';
   print(options, { directive, lacking }, () => `${whatText(directive)} ${done}`);
 }
 
-/** The routers that have not heard of it, after a moment; each is told of. They hear of it when they are back. */
-async function heard(caller: Caller, { up, silent }: Routers, wanted: Directive): Promise<string[]> {
-  const router = caller.client(routerContract);
-  const until = performance.now() + HEARD_MS;
-  const follows = async (node: string): Promise<boolean> => {
-    const all = await everyDirective(router, node);
-    const found = all.find(
-      ({ kind, about, name }) => kind === wanted.kind && about === wanted.about && name === wanted.name,
-    );
-    return found !== undefined && found.at >= wanted.at && (found.ended ?? false) === (wanted.ended ?? false);
-  };
-  const lacking = await Promise.all(
-    up.map(async (node): Promise<string[]> => {
-      for (;;) {
-        const answer = await follows(node).catch((error: unknown) => ({ error }));
-        if (answer === true) return [];
-        if (performance.now() < until) await delay(LOOK_MS);
-        else {
-          const why = typeof answer === 'object' ? answer.error : unheard();
-          tellUndone(`${node} has not heard of it yet, and follows when it does`, why);
-          return [node];
-        }
-      }
-    }),
-  );
-  for (const node of silent) tellUndone(`${node} follows when it is back`, unheard());
-  return [...lacking.flat(), ...silent];
-}
-
-async function everyDirective(
-  router: Pick<Calls<'operator', 'router'>, 'directive-list'>,
-  node: string,
-): Promise<Directive[]> {
-  const all: Directive[] = [];
-  for (let after: string | undefined; ; ) {
-    const { directives, next } = await router['directive-list'](after === undefined ? {} : { after }, { node });
-    all.push(...directives);
-    if (next === undefined) return all;
-    after = next;
-  }
+/** They hear of it when they are back. */
+function tellLacking(node: string, error: unknown): void {
+  tellUndone(`${node} has not heard of it yet, and follows when it does`, error);
 }
 
 async function list(options: CommonOptions & { node?: string }): Promise<void> {
   await using caller = await openCaller(options);
   const { up } = await findRouters(caller, options.node);
-  const now = Date.now();
-  const all = await everyDirective(caller.client(routerContract), up[0] ?? '');
-  const directives = all.filter(({ until, ended }) => until > now && ended !== true);
+  const directives = await directivesInForce(caller, up[0] ?? '', Date.now());
   print(options, { directives }, () =>
     directives.length === 0
       ? 'nothing is suspended or redirected'

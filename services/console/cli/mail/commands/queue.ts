@@ -1,12 +1,16 @@
 import { stdout } from 'node:process';
 import type { Command } from 'commander';
 import { routerContract } from '#services/router/contract.ts';
-import type { Calls } from '#services/topology.ts';
 import { directiveText } from '#shared/directive.ts';
 import { summarize } from '#shared/mail/authenticity.ts';
 import type { Outcome } from '#shared/mail/envelope.ts';
 import { describeMessageTls } from '#shared/mail/message-tls.ts';
 import { formatDuration, formatSize, formatTime } from '#shared/units.ts';
+import { outcomeText } from '../../../reports/mail/outcome.ts';
+import { type Entry, queued } from '../../../reports/mail/queued.ts';
+import { mostTelling } from '../../../reports/mail/reader.ts';
+import { findRouters, unheard, whereItIs, whereverItIs } from '../../../reports/mail/routers.ts';
+import { readMessage } from '../../../reports/mail/text.ts';
 import { type CommonOptions, openCaller, parseCount, print, withCommon } from '../../context.ts';
 import { pairs, shorten, TerminalText, table, tableOf } from '../../table.ts';
 import { attemptLines } from '../attempts.ts';
@@ -14,10 +18,7 @@ import { registerChanges } from '../bulk/change.ts';
 import { type FilterWords, filterOf, withFilter } from '../bulk/filter-words.ts';
 import { registerSummary } from '../bulk/summary.ts';
 import { registerFind } from '../find/command.ts';
-import { mostTelling } from '../find/reader.ts';
-import { outcomeText } from '../outcome.ts';
-import { type Entry, queued } from '../queued.ts';
-import { findRouters, tellUndone, unheard, whereItIs, whereverItIs } from '../routers.ts';
+import { tellUndone } from '../undone.ts';
 import { registerDirectives, suspendedText } from './directives.ts';
 
 type QueueOptions = CommonOptions & { node?: string };
@@ -237,7 +238,7 @@ async function cat(id: string, options: QueueOptions): Promise<void> {
   });
   const parts: Uint8Array[] = [];
   const shown = stdout.isTTY ? new TerminalText() : undefined;
-  for await (const bytes of readMessage(router, id, { node, first })) {
+  for await (const bytes of readMessage(caller, id, { node, first })) {
     if (options.json) parts.push(bytes);
     // The message itself, byte for byte: what a file or another program wants. A terminal gets text that does not steer
     // it.
@@ -247,18 +248,4 @@ async function cat(id: string, options: QueueOptions): Promise<void> {
   }
   if (shown !== undefined) stdout.write(shown.rest());
   if (options.json) print(options, { queueId: id, message: Buffer.concat(parts).toString('latin1') }, () => '');
-}
-
-/** A message from its first piece on. */
-async function* readMessage(
-  router: Calls<'operator', 'router'>,
-  queueId: string,
-  { node, first }: { node: string; first: Uint8Array },
-): AsyncGenerator<Uint8Array> {
-  let bytes = first;
-  for (let offset = 0; bytes.length > 0; ) {
-    yield bytes;
-    offset += bytes.length;
-    ({ bytes } = await router['message-read']({ queueId, offset }, { node }));
-  }
 }

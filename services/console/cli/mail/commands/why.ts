@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import { formatTime } from '#shared/units.ts';
+import { type Answers, askWhy } from '../../../reports/mail/why/ask.ts';
+import type { Explanation, MailFacts } from '../../../reports/mail/why/facts.ts';
+import { explained, unknownExplained } from '../../../reports/mail/why/sentence.ts';
 import { type CommonOptions, openCaller, parseCount, print, withCommon } from '../../context.ts';
 import { EXIT } from '../../exit.ts';
 import { cleanLines, pairs, table } from '../../table.ts';
-import { type Answers, askWhy } from '../why/ask.ts';
-import type { Explanation, MailFacts } from '../why/facts.ts';
-import { explained, unknownExplained } from '../why/sentence.ts';
 import { shownText } from './queue.ts';
 
 /** `sealpost why`: one sentence for each mail that is found, and the facts where it is one. */

@@ -1,12 +1,13 @@
 import type { Command } from 'commander';
 import type { FoundMessage } from '#shared/mail/message-search.ts';
 import { formatTime } from '#shared/units.ts';
+import { outcomeText } from '../../../reports/mail/outcome.ts';
+import { FindReader } from '../../../reports/mail/reader.ts';
+import { findRouters, unheard } from '../../../reports/mail/routers.ts';
 import { type CommonOptions, openCaller, parseCount, print } from '../../context.ts';
 import { shorten, tableOf } from '../../table.ts';
-import { outcomeText } from '../outcome.ts';
-import { findRouters, tellUndone, unheard } from '../routers.ts';
+import { tellUndone } from '../undone.ts';
 import { type FindWords, questionOf } from './question.ts';
-import { FindReader } from './reader.ts';
 
 /** `sealpost queue find`: printed while it is read, in blocks. */
 

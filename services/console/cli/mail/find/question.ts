@@ -1,7 +1,7 @@
-import { QUEUE_ID } from '#shared/ids.ts';
 import { parseDuration } from '#shared/units.ts';
+import { partyOf, subjectOf } from '../../../reports/mail/question.ts';
+import type { FindQuestion } from '../../../reports/mail/reader.ts';
 import { usageError } from '../../exit.ts';
-import type { FindQuestion } from './reader.ts';
 
 /** What the words of a command line ask for. Pure. */
 
@@ -26,18 +26,6 @@ export function questionOf(what: string | undefined, words: FindWords, now: numb
     ...(until !== undefined && { until: momentOf(until, now) }),
     ...(before !== undefined && { below: before }),
   };
-}
-
-function subjectOf(what: string): FindQuestion {
-  if (QUEUE_ID.test(what)) return { queueId: what };
-  if (what === '' || what === '<>') return { from: '' };
-  // Without its angle brackets a Message-ID looks like an address.
-  return what.startsWith('<') ? { messageId: what } : { about: partyOf(what) };
-}
-
-/** An address or a domain: `<bob@example.net>` and `@example.net` are meant as well. */
-function partyOf(text: string): string {
-  return text.replace(/^<(.*)>$/, '$1').replace(/^@/, '');
 }
 
 /** ms since 1970: so long ago, or a local time. */

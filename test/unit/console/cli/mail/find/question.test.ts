@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type FindWords, questionOf } from '#services/console/cli/mail/find/question.ts';
-import type { FindQuestion } from '#services/console/cli/mail/find/reader.ts';
+import type { FindQuestion } from '#services/console/reports/mail/reader.ts';
 
 const NOW = new Date('2026-11-30T14:05:00').getTime();
 

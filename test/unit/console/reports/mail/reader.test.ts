@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { mergeFound } from '#services/console/cli/mail/find/reader.ts';
+import { mergeFound } from '#services/console/reports/mail/reader.ts';
 import type { FoundMessage } from '#shared/mail/message-search.ts';
 
 type Row = [id: string, node: string, state?: FoundMessage['state'], copy?: true];

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { addUser } from '#cluster/config/users/edit.ts';
 import { type Caller, openCaller } from '#services/console/cli/context.ts';
-import { askWhy } from '#services/console/cli/mail/why/ask.ts';
-import type { Explanation } from '#services/console/cli/mail/why/facts.ts';
-import { explained, unknownExplained } from '#services/console/cli/mail/why/sentence.ts';
+import { askWhy } from '#services/console/reports/mail/why/ask.ts';
+import type { Explanation } from '#services/console/reports/mail/why/facts.ts';
+import { explained, unknownExplained } from '#services/console/reports/mail/why/sentence.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { Secret } from '#shared/secret.ts';
 import { startNatsCluster } from '#test/kit/bus/nats-server.ts';

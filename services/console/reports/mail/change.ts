@@ -1,8 +1,7 @@
 import { routerContract } from '#services/router/contract.ts';
 import type { QueueChange } from '#shared/queue/change.ts';
 import type { QueueFilter } from '#shared/queue/filter.ts';
-import type { Caller } from '../../context.ts';
-import { usageError } from '../../exit.ts';
+import type { Clients } from '../clients.ts';
 
 /**
  * A change of mail on several nodes, page by page, all nodes at the same time. Counts are of pages that a router has confirmed.
@@ -38,12 +37,12 @@ export function newPart(node: string, after?: string): Part {
 
 /** Go on with each part until it is done, fails or `stopped`. */
 export async function changeParts(
-  caller: Caller,
+  clients: Clients,
   change: Change & { dryRun: boolean },
   parts: readonly Part[],
   { stopped, onPage }: { stopped: () => boolean; onPage: () => void },
 ): Promise<void> {
-  const router = caller.client(routerContract);
+  const router = clients.client(routerContract);
   const goOn = async (part: Part): Promise<void> => {
     while (!part.done && !stopped()) {
       const { after, until, node } = part;
@@ -74,17 +73,4 @@ export function cursorOf(parts: readonly Part[]): string {
   return parts
     .flatMap(({ node, after, done }) => (done ? [`${node}:${DONE}`] : after === undefined ? [] : [`${node}:${after}`]))
     .join(',');
-}
-
-/** Throws a usage error. */
-export function parseCursor(text: string): Map<string, string> {
-  const places = text.split(',').map((place) => /^(.+):([0-9A-Z]{1,20}|done)$/.exec(place));
-  return new Map(
-    places.map((place) => {
-      const [, node, id] = place ?? [];
-      if (node === undefined || id === undefined)
-        throw usageError(`--after is what an interrupted command printed, not "${text}"`);
-      return [node, id];
-    }),
-  );
 }

@@ -1,6 +1,6 @@
 import { routerContract } from '#services/router/contract.ts';
 import type { FoundMessage, MessageSearch } from '#shared/mail/message-search.ts';
-import type { Caller } from '../../context.ts';
+import type { Clients } from '../clients.ts';
 
 /**
  * What a search finds on several nodes, as one list, newest first, read page by page. A message that more than one node
@@ -14,15 +14,15 @@ const PAGES = { first: 50, rest: 500 };
 export type FindQuestion = MessageSearch & { below?: string };
 
 export class FindReader {
-  readonly #caller: Caller;
+  readonly #clients: Clients;
   readonly #question: FindQuestion;
   readonly #onSilent: (node: string, error: unknown) => void;
   /** Records that are damaged. */
   unreadable = 0;
 
   /** A node that does not answer is told to `onSilent` and left out from there on. */
-  constructor(caller: Caller, question: FindQuestion, onSilent: (node: string, error: unknown) => void) {
-    this.#caller = caller;
+  constructor(clients: Clients, question: FindQuestion, onSilent: (node: string, error: unknown) => void) {
+    this.#clients = clients;
     this.#question = question;
     this.#onSilent = onSilent;
   }
@@ -32,7 +32,7 @@ export class FindReader {
   }
 
   async *#messagesOf(node: string): Found {
-    const router = this.#caller.client(routerContract);
+    const router = this.#clients.client(routerContract);
     try {
       for (let { below } = this.#question, limit = PAGES.first; ; limit = PAGES.rest) {
         const page = await router['message-find']({ ...this.#question, below, limit }, { node });

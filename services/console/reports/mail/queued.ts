@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { routerContract } from '#services/router/contract.ts';
 import type { QueueEntry } from '#shared/mail/queue-entry.ts';
 import { type QueueFilter, testOf } from '#shared/queue/filter.ts';
-import type { Caller } from '../context.ts';
+import type { Clients } from '../clients.ts';
 
 /** Mail in the queues of routers, read page by page, so that a long queue begins to print immediately. */
 
@@ -13,12 +13,12 @@ const PAGES = { first: 100, rest: 500 };
 
 /** What is in the queues of these nodes, oldest first. A node that does not answer is told to `onSilent` and left out. */
 export async function* queued(
-  caller: Caller,
+  clients: Clients,
   nodes: readonly string[],
   filter: QueueFilter,
   onSilent: (node: string, error: unknown) => void,
 ): AsyncGenerator<Entry> {
-  const queues = nodes.map((node) => answered(queueOf(caller, node, filter), (error) => onSilent(node, error)));
+  const queues = nodes.map((node) => answered(queueOf(clients, node, filter), (error) => onSilent(node, error)));
   const heads = await Promise.all(queues.map(headOf));
   for (;;) {
     const waiting = heads.filter(({ entry }) => entry !== undefined);
@@ -49,8 +49,8 @@ async function* answered(queue: Queue, onError: (error: unknown) => void): Queue
   return undefined;
 }
 
-async function* queueOf(caller: Caller, node: string, filter: QueueFilter): Queue {
-  const router = caller.client(routerContract);
+async function* queueOf(clients: Clients, node: string, filter: QueueFilter): Queue {
+  const router = clients.client(routerContract);
   const isMeant = testOf(filter);
   for (let after: string | undefined, limit = PAGES.first; ; limit = PAGES.rest) {
     const request = { ...filter, limit, ...(after !== undefined && { after }) };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { LeftMail, MailFacts, QueuedMail, RefusedAtDoor } from '#services/console/cli/mail/why/facts.ts';
-import { explained, unknownExplained } from '#services/console/cli/mail/why/sentence.ts';
+import type { LeftMail, MailFacts, QueuedMail, RefusedAtDoor } from '#services/console/reports/mail/why/facts.ts';
+import { explained, unknownExplained } from '#services/console/reports/mail/why/sentence.ts';
 import { type Reply, reply } from '#shared/mail/reply.ts';
 import { formatTime } from '#shared/units.ts';
 

@@ -2,20 +2,18 @@ import type { Member } from '#cluster/members/member-contract.ts';
 import type { ServiceName } from '#services/topology.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
-import type { Caller } from '../context.ts';
-import { exitCodeOf } from '../exit.ts';
-import { cleanLines } from '../table.ts';
+import type { Cluster } from '../clients.ts';
 
 /** `up`: in the order of their names; `silent`: those that fell silent without a word, whose mail nobody can list. */
 export type Routers = { up: string[]; silent: string[] };
 
 /**
- * The nodes whose routers a command is about: the one that it names, else all that the cluster knows. Without a bus
+ * The nodes whose routers are asked: the one that is named, else all that the cluster knows. Without a bus
  * that is this node. Fails with `unavailable` where none is up.
  */
-export async function findRouters(caller: Caller, named?: string): Promise<Routers> {
+export async function findRouters(cluster: Pick<Cluster, 'meet'>, named?: string): Promise<Routers> {
   if (named !== undefined) return { up: [named], silent: [] };
-  const routers = nodesOf(await caller.meet(), 'router');
+  const routers = nodesOf(await cluster.meet(), 'router');
   if (routers.up.length > 0) return routers;
   throw new SealpostError(CALL_ERRORS.unavailable, 'no router is up: "sealpost cluster status" shows what is');
 }
@@ -28,12 +26,6 @@ export function nodesOf(members: readonly Member[], service: ServiceName): Route
   const up = nodes(({ state }) => state !== 'gone');
   const silent = nodes(({ state, stopped }) => state === 'gone' && !stopped).difference(up);
   return { up: [...up].toSorted(), silent: [...silent].toSorted() };
-}
-
-/** Say what a command has not done because a router did not answer. It goes on with the others, and fails in the end. */
-export function tellUndone(what: string, error: unknown): void {
-  console.error(cleanLines(`sealpost: ${what}: ${errorText(error)}`));
-  process.exitCode = exitCodeOf(error);
 }
 
 /** Why nobody asks a router that fell silent. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { outcomeText } from '#services/console/cli/mail/outcome.ts';
+import { outcomeText } from '#services/console/reports/mail/outcome.ts';
 import { reply } from '#shared/mail/reply.ts';
 
 const taken = { at: 0, host: 'mx.test[192.0.2.1]:25', reply: reply(250, '2.0.0', 'taken') };

@@ -5,9 +5,9 @@ import { routerContract } from '#services/router/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
-import type { Caller } from '../../context.ts';
-import { questionOf } from '../find/question.ts';
-import { type FindQuestion, FindReader, mostTelling } from '../find/reader.ts';
+import type { Cluster } from '../../clients.ts';
+import { subjectOf } from '../question.ts';
+import { type FindQuestion, FindReader, mostTelling } from '../reader.ts';
 import { nodesOf, type Routers, unheard } from '../routers.ts';
 import type { Asked, MailFacts, RefusedAtDoor } from './facts.ts';
 
@@ -17,9 +17,9 @@ import type { Asked, MailFacts, RefusedAtDoor } from './facts.ts';
 export type Answers = { found: MailFacts[]; more: boolean; asked: Asked; about: string | undefined };
 
 /** `what`: a queue id, a Message-ID, an address or domain, an IP address of a client, a session or a trace. */
-export async function askWhy(caller: Caller, what: string, limit: number): Promise<Answers> {
-  const members = await caller.meet();
-  const inquiry = new Inquiry(caller, members, what);
+export async function askWhy(cluster: Cluster, what: string, limit: number): Promise<Answers> {
+  const members = await cluster.meet();
+  const inquiry = new Inquiry(cluster, members, what);
   const [mails, refusals] = await Promise.all([inquiry.mails(limit), inquiry.refusals(limit)]);
   const all = [...mails.found, ...refusals.found].toSorted((a, b) => timeOf(b) - timeOf(a));
   const found = all.slice(0, limit);
@@ -35,15 +35,15 @@ function timeOf(facts: MailFacts): number {
 
 class Inquiry {
   readonly asked: Asked;
-  readonly #caller: Caller;
+  readonly #cluster: Cluster;
   readonly #what: string;
   readonly #routers: Routers;
   readonly #listeners: Routers;
   readonly #silent = new Map<string, string>();
   readonly #answered = new Set<string>();
 
-  constructor(caller: Caller, members: readonly Member[], what: string) {
-    this.#caller = caller;
+  constructor(cluster: Cluster, members: readonly Member[], what: string) {
+    this.#cluster = cluster;
     this.#what = what;
     this.#routers = nodesOf(members, 'router');
     this.#listeners = nodesOf(members, 'listener');
@@ -77,14 +77,14 @@ class Inquiry {
       return { found: found === undefined ? [] : [found], more: false };
     }
     if (!what.includes('@') && !what.includes('.') && !what.startsWith('<')) return { found: [], more: false };
-    const { ids, more } = await this.#search(questionOf(what, {}, Date.now()), limit);
+    const { ids, more } = await this.#search(subjectOf(what), limit);
     const found = await Promise.all(ids.map((id) => this.#mail(id)));
     return { found: found.filter((one) => one !== undefined), more };
   }
 
   /** What listeners refused. */
   async refusals(limit: number): Promise<{ found: RefusedAtDoor[]; more: boolean }> {
-    const listener = this.#caller.client(listenerContract);
+    const listener = this.#cluster.client(listenerContract);
     const searches = refusalSearches(this.#what);
     const pages = await this.#each(this.#listeners, (node) =>
       Promise.all(searches.map((search) => listener['refusal-find']({ ...search, limit }, { node }))),
@@ -102,7 +102,7 @@ class Inquiry {
   }
 
   async #search(question: FindQuestion, limit: number): Promise<{ ids: string[]; more: boolean }> {
-    const reader = new FindReader(this.#caller, question, (node, error) => this.#fellSilent(node, error));
+    const reader = new FindReader(this.#cluster, question, (node, error) => this.#fellSilent(node, error));
     const ids: string[] = [];
     for await (const { queueId } of reader.messages(this.#routers.up)) {
       if (ids.length === limit) return { ids, more: true };
@@ -113,7 +113,7 @@ class Inquiry {
   }
 
   async #mail(queueId: string): Promise<MailFacts | undefined> {
-    const router = this.#caller.client(routerContract);
+    const router = this.#cluster.client(routerContract);
     const answers = await this.#each(this.#routers, (node) => router['message-show']({ queueId }, { node }));
     if (answers.length > 0) {
       const { entry, finished, copy, queued = {} } = mostTelling(answers);
@@ -130,7 +130,7 @@ class Inquiry {
   }
 
   async #places(queueId: string) {
-    const router = this.#caller.client(routerContract);
+    const router = this.#cluster.client(routerContract);
     const places = await this.#each(this.#routers, (node) => router['message-place']({ queueId }, { node }));
     for (const { keep } of places) this.asked.keep = Math.max(keep, this.asked.keep ?? 0);
     return places;

@@ -1,0 +1,47 @@
+import { routerContract } from '#services/router/contract.ts';
+import type { QueueFilter } from '#shared/queue/filter.ts';
+import type { QueueGroup, SummaryBy } from '#shared/queue/summary.ts';
+import type { Clients } from '../clients.ts';
+
+/** How much mail of each kind waits: what the pages of a node have, added up, and that of all nodes. */
+
+/** All of one node. */
+export async function groupsOf(
+  clients: Clients,
+  node: string,
+  request: { by: SummaryBy; filter: QueueFilter },
+): Promise<QueueGroup[]> {
+  const router = clients.client(routerContract);
+  const sums: Sums = new Map();
+  for (let after: string | undefined = ''; after !== undefined; ) {
+    const part: { groups: QueueGroup[]; next?: string | undefined } = await router['queue-summarize'](
+      { ...request, after },
+      { node },
+    );
+    add(sums, part.groups);
+    after = part.next;
+  }
+  return [...sums.values()];
+}
+
+type Sums = Map<string, QueueGroup>;
+
+function add(sums: Sums, groups: readonly QueueGroup[]): void {
+  for (const group of groups) {
+    const sum = sums.get(group.key);
+    if (sum === undefined) {
+      sums.set(group.key, { ...group });
+      continue;
+    }
+    sum.messages += group.messages;
+    sum.oldest = Math.min(sum.oldest, group.oldest);
+    if (group.next !== undefined) sum.next = Math.min(sum.next ?? group.next, group.next);
+  }
+}
+
+/** One of each name, the largest first. */
+export function merged(groups: readonly QueueGroup[]): QueueGroup[] {
+  const sums: Sums = new Map();
+  add(sums, groups);
+  return [...sums.values()].toSorted((a, b) => b.messages - a.messages || (a.key < b.key ? -1 : 1));
+}
