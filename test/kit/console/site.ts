@@ -40,6 +40,8 @@ export type SiteOptions = TestNodeOptions & {
   people?: string;
   /** Called with its folder before the node starts. */
   prepare?: (folder: string) => Promise<void>;
+  /** Each in a process of its own; by default all are one. */
+  services?: readonly string[];
   /** Its port; a free one by default. */
   consolePort?: number;
 };
@@ -60,6 +62,7 @@ export class ConsoleSite implements AsyncDisposable {
     config = '',
     prepare = async () => undefined,
     consolePort,
+    services,
     ...options
   }: SiteOptions = {}): Promise<ConsoleSite> {
     const port = consolePort ?? (await freePort());
@@ -75,7 +78,7 @@ export class ConsoleSite implements AsyncDisposable {
     }));
     await writeFile(join(node.folder, 'users.yaml'), JSON.stringify({ users }), { mode: 0o600 });
     await prepare(node.folder);
-    await node.start();
+    await (services === undefined ? node.start() : Promise.all(services.map((one) => node.start(one))));
     return new ConsoleSite(node, port);
   }
 
