@@ -78,6 +78,8 @@ function createDesk(deps: DeskDeps): Desk {
   };
 }
 
+const DAY_MS = 86_400_000;
+
 type Opened = { server: ConsoleServer; material: Material; section: ConsoleConfig };
 
 /** The server, where the configuration has one. Changes are followed one after the other. */
@@ -87,6 +89,7 @@ class Door {
   #watch: FileWatch | undefined;
   #work: Promise<void> = Promise.resolve();
   #unfollow = (): unknown => undefined;
+  #daily: NodeJS.Timeout | undefined;
 
   constructor(desk: Desk) {
     this.#desk = desk;
@@ -95,11 +98,14 @@ class Door {
   async open(): Promise<void> {
     const { settings } = this.#desk;
     this.#unfollow = settings.onChange(() => this.#soon());
+    // A certificate of its own making is made anew before it ends.
+    this.#daily = setInterval(() => void this.#soon(), DAY_MS).unref();
     await this.#follow(settings.current);
   }
 
   async stop(): Promise<void> {
     this.#unfollow();
+    clearInterval(this.#daily);
     await this.#watch?.close();
     await this.#work;
     await this.#opened?.server.close();

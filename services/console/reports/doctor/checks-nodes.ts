@@ -2,6 +2,7 @@ import type { Member } from '#cluster/members/member-contract.ts';
 import { type Directive, directiveText } from '#shared/directive.ts';
 import { formatDuration } from '#shared/units.ts';
 import { damagedMailFindings, damageFindings, voidCopyFindings } from '../damage.ts';
+import { consoleFindings } from './consoles.ts';
 import { frontFindings, gatewayFindings, openRelayFindings } from './exposure.ts';
 import { type Check, type Facts, type Finding, listText } from './finding.ts';
 import { ldapFindings } from './ldap.ts';
@@ -59,6 +60,7 @@ export const NODE_CHECKS: Record<string, Check> = {
   'open-relay': ({ exposures }) => openRelayFindings(exposures),
   'hidden-clients': ({ exposures }) => frontFindings(exposures),
   'container-gateway': ({ exposures }) => gatewayFindings(exposures),
+  console: ({ consoles = [], now }) => consoleFindings(consoles, now),
   'ldap-away': ({ ldap = [] }) => ldapFindings(ldap),
   suspended: ({ directives = [] }) => directives.filter(({ kind }) => kind === 'suspend').map(directed),
   redirected: ({ directives = [] }) => directives.filter(({ kind }) => kind === 'redirect').map(directed),

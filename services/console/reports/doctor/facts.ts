@@ -26,6 +26,7 @@ type Gathered = Pick<
   | 'members'
   | 'exposures'
   | 'ldap'
+  | 'consoles'
   | 'filters'
   | 'lostTls'
   | 'waiting'

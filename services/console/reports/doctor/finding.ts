@@ -46,6 +46,9 @@ type ListenerStatus = z.output<(typeof listenerContract.operations)['status-show
 /** What a listener of a node says of who may come in. */
 export type Exposure = { node: string } & Pick<ListenerStatus, 'gateways' | 'front' | 'openRelay'>;
 
+/** A console; without the rest where it does not answer. `until`: the end of its certificate in ms since 1970. */
+export type Console = { node: string; origin?: string; until?: number };
+
 /** A server of `directory.ldap`; `error`: why `node` cannot ask it. */
 export type LdapServer = { node: string; url: string; error?: string | undefined };
 
@@ -105,6 +108,7 @@ export type Facts = {
   /** The processes of the cluster, as the one that answers knows them. */
   members: Member[];
   exposures: Exposure[];
+  consoles?: Console[];
   /** The LDAP servers as each policy service reaches them. */
   ldap?: LdapServer[];
   /** The mail filters as each listener reaches them. */

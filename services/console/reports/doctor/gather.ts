@@ -3,6 +3,7 @@ import { memberContract } from '#cluster/members/member-contract.ts';
 import { gatherCertificatesIfAny } from '../certificates/facts.ts';
 import type { Clients } from '../clients.ts';
 import type { CredentialStore } from '../keys/key-list.ts';
+import { gatherConsoles } from './consoles.ts';
 import { gatherExposures } from './exposure.ts';
 import { gatherDamage, gatherFacts } from './facts.ts';
 import type { Facts } from './finding.ts';
@@ -24,7 +25,7 @@ export async function gatherDoctor(
     .client(memberContract)
     ['member-list']({})
     .catch(() => ({ members: [] }));
-  const [sent, waiting, damage, exposures, ldap, filters, certificates, webhooks] = await Promise.all([
+  const [sent, waiting, damage, exposures, ldap, filters, certificates, webhooks, consoles] = await Promise.all([
     gatherSentMail(clients, members),
     gatherWaitingMail(clients, members),
     gatherDamage(clients),
@@ -33,7 +34,8 @@ export async function gatherDoctor(
     gatherFilters(clients, members),
     gatherCertificatesIfAny(store, clients, members),
     gatherWebhooks(clients, members),
+    gatherConsoles(clients, members),
   ]);
-  const others = { waiting, exposures, ldap, filters, certificates, webhooks };
+  const others = { waiting, exposures, ldap, filters, certificates, webhooks, consoles };
   return gatherFacts(store, config, { ...sent, ...damage, members, ...others }, domain);
 }

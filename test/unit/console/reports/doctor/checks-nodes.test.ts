@@ -76,6 +76,30 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     /trusts 172\.18\.0\.1.*everybody.*take 172\.18\.0\.1 out/,
   ],
   [
+    'a console whose certificate ends soon',
+    { consoles: [{ node: 'edge-1', origin: 'https://console.test', until: Date.now() + 3 * 86_400_000 }] },
+    'console',
+    'warning',
+    'node edge-1',
+    /certificate of the console at https:\/\/console\.test expires in .*put a new one/,
+  ],
+  [
+    'a console whose certificate has ended',
+    { consoles: [{ node: 'edge-1', origin: 'https://console.test', until: 1 }] },
+    'console',
+    'error',
+    'node edge-1',
+    /has expired/,
+  ],
+  [
+    'a console that does not answer',
+    { consoles: [{ node: 'edge-1' }] },
+    'console',
+    'warning',
+    'node edge-1',
+    /closed or does not answer/,
+  ],
+  [
     'a node that reaches one LDAP server of two',
     {
       ldap: [
