@@ -3,6 +3,7 @@ import type { Store } from '#cluster/store.ts';
 import type { Handlers } from '#shared/contract.ts';
 import type { RouterContract } from '../contract.ts';
 import type { Copies } from '../copies/copies.ts';
+import { heldCopyOf } from '../copies/held-copies.ts';
 import type { Corrupt } from '../store/corrupt.ts';
 import type { Slots } from '../store/slots.ts';
 import { copyPage } from './copy-page.ts';
@@ -28,7 +29,10 @@ export function backupHandlers(
       const known = await knownOf(ids, {
         store,
         isQueued: (id) => slots.get(id) !== undefined,
-        isCopy: (id) => copies.held.pairsOf(id).length > 0,
+        isCopy: (id) => {
+          const held = heldCopyOf(id, copies);
+          return held?.complete === true && !held.void;
+        },
         isDamaged: (id) => corrupt.has(id),
       });
       return { node: settings.current.node.name, known };

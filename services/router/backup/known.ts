@@ -7,7 +7,8 @@ import { keys, rangeOf } from '../store/records.ts';
  *
  *   queued     it is in the queue
  *   finished   its receipt is here: this node's own, or that of a node whose second copies this one kept
- *   copy       this node has the second copy of it, void ones among them
+ *   copy       this node has the second copy of it, and takes it over when its owner falls silent; void ones are never
+ *              delivered, but on a closed disk, which does not tell them apart
  *   damaged    it was set aside
  */
 export type Known = { id: string; as: 'queued' | 'finished' | 'copy' | 'damaged' };

@@ -20,6 +20,7 @@ export function register(program: Command): void {
     .option('--dry-run', 'check all of it, say what would be done, and write nothing')
     .option('--root <folder>', 'put everything below this folder, as a trial: nobody is asked')
     .option('--no-files', 'leave the files out: configuration, NEKs, certificates')
+    .option('-c, --config <file>', 'with --no-files, the configuration of this machine (default: where it was)')
     .option('--no-records', 'leave the records out: keys, users')
     .addOption(
       new Option(
@@ -43,6 +44,7 @@ type Options = PassphraseOption & {
   identity?: string;
   dryRun?: boolean;
   root?: string;
+  config?: string;
   files: boolean;
   records: boolean;
   queue?: 'deliver' | 'hold';
@@ -56,12 +58,16 @@ async function run(file: string, options: Options): Promise<void> {
   if (queue === undefined && (node !== undefined || lost.length > 0)) {
     throw usageError('--node and --lost are about mail, which is restored with --queue only');
   }
+  if (options.files && options.config !== undefined) {
+    throw usageError('the configuration is in the backup: --config goes with --no-files only');
+  }
   await using archive = await ArchiveReader.open(file, () => readUnlock(options));
   const progress = new Progress(options.json !== true);
   try {
     const result = await restore({
       ...{ archive, dryRun, progress, files: options.files, records: options.records },
       root: root === undefined ? undefined : resolve(root),
+      config: options.config,
       mail: queue && { mode: queue, nodes: node, lost },
     });
     progress.end();

@@ -39,6 +39,8 @@ export type RestoreOptions = {
   /** Everything goes below this folder, and nobody is asked: a trial. */
   root: string | undefined;
   dryRun: boolean;
+  /** The configuration file of this machine; undefined: where it was. */
+  config: string | undefined;
   files: boolean;
   records: boolean;
   mail: Pick<MailOptions, 'mode' | 'nodes' | 'lost'> | undefined;
@@ -171,10 +173,15 @@ function differing({ differing: files }: FilePlan, at: At): SealpostError {
 }
 
 /** The configuration as it is in the backup, or with --no-files as it is on this disk. Fails with `config-invalid`. */
-async function configOf({ manifest, config: text }: Checked, { files, root }: RestoreOptions, at: At): Promise<Config> {
+async function configOf(
+  { manifest, config: text }: Checked,
+  { files, root, config: file }: RestoreOptions,
+  at: At,
+): Promise<Config> {
   const place = (config: Config): Config => (root === undefined ? config : mapPaths(config, at));
-  if (manifest.config === undefined) return place(sandboxConfig(manifest.data));
-  if (!files) return place((await requireConfig(at(manifest.config), { files: false })).config);
+  const named = file ?? (manifest.config && at(manifest.config));
+  if (named === undefined || manifest.config === undefined) return place(sandboxConfig(manifest.data));
+  if (!files) return place((await requireConfig(named, { files: false })).config);
   const loaded = await parseConfig(text ?? '', dirname(manifest.config), { files: false });
   if (loaded.ok) return place(loaded.config);
   const problems = loaded.problems.map((problem) => formatProblem(manifest.config ?? '', problem));

@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
+import { generateNek } from '#shared/dkim/nek.ts';
 import type { KeyStatus } from '#shared/keys/key-status.ts';
 import { startGuardedServer } from '#test/kit/bus/bus-users.ts';
+import { startNatsServer } from '#test/kit/bus/nats-server.ts';
 import { type CommandResult, sealpost } from '#test/kit/command.ts';
 import { freePort } from '#test/kit/free-port.ts';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
@@ -277,6 +279,41 @@ test('on a bus with users, the one for commands makes backups; they are restored
   await guarded.makeStreams();
   await node.start();
   assert.deepEqual(await fingerprints(node), before);
+});
+
+test('what a cluster has begun anew since the backup stays, on every node', {
+  ...needs('nats-server'),
+  timeout: 120_000,
+}, async () => {
+  await using nats = await startNatsServer({ jetStream: true });
+  await using folder = await tempDir('backup');
+  const [file, identity] = [join(folder.path, 'x.age'), join(folder.path, 'key.txt')];
+  await writeFile(identity, `${KEY}\n`);
+  const nek = generateNek('edge');
+  const config = `bus: { servers: ["${nats.url}"] }`;
+  await using old = await SealpostNode.create({ name: 'edge-1', nek, config });
+  await using other = await SealpostNode.create({ name: 'edge-2', nek, config });
+  await old.start();
+  await old.createKey('example.com', 's1', 'ed25519');
+  for (const selector of ['s2', 's3']) await old.sealpost('keys', 'create', 'example.com', selector, 'ed25519');
+  await old.sealpost('backup', file, '--recipient', RECIPIENT);
+  await old.programs.get('all')?.kill();
+  await lose(old);
+  await nats.kill();
+  await nats.wipe();
+  await nats.restart();
+  // The same NEK, and nothing else of before: the record of the domain in the backup has had more changes.
+  await other.start();
+  await other.createKey('example.com', 'anew', 'ed25519');
+  const anew = await fingerprints(other);
+  const { code, stdout } = await sealpost(['restore', file, '-i', identity, '--json'], { cwd: folder.path });
+  const { living, records } = JSON.parse(stdout);
+  assert.deepEqual(living, ['edge-2']);
+  assert.equal(code, 1);
+  assert.ok(records.differs.includes('domain!example.com'), stdout);
+  await old.start();
+  await waitFor(async () => (await fingerprints(old)).join() === anew.join(), { what: 'the keys of the other node' });
+  assert.deepEqual(await fingerprints(other), anew);
 });
 
 describe('a backup and the programs of others', needs('age', 'age-keygen'), () => {
