@@ -17,10 +17,15 @@ type Service = {
   cap_drop?: string[];
   security_opt?: string[];
   restart?: string;
+  networks?: string[] | Record<string, { ipv4_address?: string }>;
 };
+type Network = { ipam?: { config: { subnet: string; ip_range?: string }[] } };
+
+const parsed = (file: string) =>
+  parse(read(file), { merge: true }) as { services?: Record<string, Service>; networks?: Record<string, Network> };
 
 for (const file of FILES) {
-  const { services = {} } = parse(read(file), { merge: true }) as { services?: Record<string, Service> };
+  const { services = {} } = parsed(file);
   for (const [name, service] of Object.entries(services)) {
     // Others are changes of a service that another file describes.
     if (service.image === undefined) continue;
@@ -29,6 +34,20 @@ for (const file of FILES) {
       assert.deepEqual(logging, { driver: 'local', options: { 'max-size': '20m', 'max-file': '5' } });
       assert.deepEqual([read_only, cap_drop, security_opt], [true, ['ALL'], ['no-new-privileges:true']]);
       assert.ok(restart !== undefined, 'whether the engine starts it again');
+    });
+  }
+}
+
+for (const file of FILES) {
+  const { services = {}, networks = {} } = parsed(file);
+  const fixed = Object.entries(services).flatMap(([name, service]) =>
+    Object.entries(service.networks ?? {}).flatMap(([network, { ipv4_address }]) =>
+      ipv4_address === undefined ? [] : [{ name, network }],
+    ),
+  );
+  for (const { name, network } of fixed) {
+    test(`the address of ${name} in ${file} is given to no container that starts before it`, () => {
+      assert.ok(networks[network]?.ipam?.config[0]?.ip_range !== undefined);
     });
   }
 }
