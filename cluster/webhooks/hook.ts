@@ -39,7 +39,7 @@ export type HookDeps = {
   /** What was taken or given up, and is to be deleted. */
   done(key: string): void;
   /** It was paused, or is not any more. */
-  onPaused(name: string, at: number | undefined): void;
+  onPaused(at: number | undefined): void;
   /** Of the first back-off, where it is not the usual one. */
   firstWaitMs?: number | undefined;
 };
@@ -129,7 +129,7 @@ export class Hook {
   retry(): void {
     if (this.#pausedAt !== undefined) {
       this.#pausedAt = undefined;
-      this.#deps.onPaused(this.#config.name, undefined);
+      this.#deps.onPaused(undefined);
     }
     this.#notBefore = 0;
     this.#waiting.wake(Number.POSITIVE_INFINITY);
@@ -241,7 +241,7 @@ export class Hook {
     this.#failed(entry, `it answers ${status}${redirects}${said}`, askedWait(retryAfter, Date.now()));
     if (status !== 410 || this.#pausedAt !== undefined) return;
     this.#pausedAt = Date.now();
-    this.#deps.onPaused(name, this.#pausedAt);
+    this.#deps.onPaused(this.#pausedAt);
     const text =
       'webhook is paused: its receiver is gone (410); "sealpost webhooks retry" sends again, or take it out of webhooks';
     this.#deps.log.error({ webhook: name, waiting: this.size }, text);

@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto';
-import { z } from 'zod';
 import { withParents } from '#shared/address/domains.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { newQueueId, queueIdFloor } from '#shared/ids.ts';
@@ -11,10 +9,12 @@ import type { WebhookConfig } from '../config/schema/webhooks/entry.ts';
 import type { Settings } from '../config/settings.ts';
 import type { Store, StoreOperation } from '../store.ts';
 import { Hook, type HookDeps } from './hook.ts';
+import { deletePaused, putPaused, readPaused } from './paused.ts';
 import { EVENTS_RANGE, keyOf, webhookIn } from './waiting.ts';
 
 /**
- * Tells the webhooks of the configuration what happens (docs/operate/webhooks.md), at least once each, in the form of Standard Webhooks.
+ * Tells the webhooks of the configuration what happens (docs/operate/webhooks.md), at least once each, in the form of Standard
+ * Webhooks.
  *
  * Two services have events to tell, each of what it keeps in a store of its own: the router of what becomes of mail, the
  * credential-store of keys and certificates; both raise alarms. Each has one of these, with an outbox in that store:
@@ -36,11 +36,6 @@ const TICK_MS = 1000;
 const DELETE_MS = 100;
 /** Records deleted in one write. */
 const BATCH = 1000;
-
-const pausedKey = (name: string): string => `webhook-paused!${name}`;
-/** `url`: a digest. */
-const Paused = z.object({ at: z.number(), url: z.string() });
-const digestOf = (url: string): string => createHash('sha256').update(url).digest('base64');
 
 export type WebhooksDeps = {
   store: Store;
@@ -181,9 +176,7 @@ export class Webhooks {
       log.error({ error: errorText(error) }, 'some events for webhooks cannot be read: they are not sent');
     }
     const { webhooks } = settings.current;
-    const records = await store.getMany(webhooks.map(({ name }) => pausedKey(name)));
-    const paused = new Map(webhooks.flatMap(({ name, url }, n) => pausedIn(name, url, records[n])));
-    this.#follow(webhooks, paused);
+    this.#follow(webhooks, await readPaused(store, webhooks));
     for (const [name, keys] of left) {
       const hook = this.#hooks.get(name)?.hook;
       if (hook === undefined) this.#forget(name, keys);
@@ -198,7 +191,7 @@ export class Webhooks {
       if (names.has(name)) continue;
       this.#hooks.delete(name);
       this.#forget(name, hook.close());
-      void this.#deps.store.persist([{ type: 'del', key: pausedKey(name) }]).catch(() => undefined);
+      this.#deps.store.persist([deletePaused(name)]).catch(() => undefined);
     }
     for (const config of next) {
       const { name } = config;
@@ -221,13 +214,9 @@ export class Webhooks {
         this.#done.push(key);
         if (!this.#stopped) this.#deleting ??= this.#deleteSoon();
       },
-      onPaused: (_, at) => {
+      onPaused: (at) => {
         const { url } = this.#configured.find((one) => one.name === name) ?? { url: '' };
-        const value = (): Buffer => Buffer.from(JSON.stringify({ at, url: digestOf(url) }));
-        const key = pausedKey(name);
-        const operation: StoreOperation =
-          at === undefined ? { type: 'del', key } : { type: 'put', key, value: value() };
-        store.persist([operation]).catch(() => undefined);
+        store.persist([at === undefined ? deletePaused(name) : putPaused({ name, url }, at)]).catch(() => undefined);
       },
     };
   }
@@ -281,15 +270,4 @@ export class Webhooks {
 function isAbout(wanted: ReadonlySet<string>, domains: readonly string[] | undefined): boolean {
   if (domains === undefined || wanted.has('*')) return true;
   return domains.some((domain) => [...withParents(domain)].some((name) => wanted.has(name)));
-}
-
-/** Since when a webhook is paused; nothing where it has another URL now. */
-function pausedIn(name: string, url: string, record: Buffer | undefined): [string, number][] {
-  if (record === undefined) return [];
-  try {
-    const paused = Paused.parse(JSON.parse(record.toString()));
-    return paused.url === digestOf(url) ? [[name, paused.at]] : [];
-  } catch {
-    return [];
-  }
 }

@@ -213,9 +213,13 @@ test('410 pauses a webhook, over restarts too, until an operator or another URL 
     await waitFor(() => again.status().paused, { what: 'the second pause' });
   }
   await using other = await Receiver.start();
-  await using moved = await Site.start(all.folder, [{ ...all.hook, url: other.url }]);
-  await other.first(1);
-  assert.equal(moved.status().paused, undefined);
+  {
+    await using moved = await Site.start(all.folder, [{ ...all.hook, url: other.url }]);
+    await other.first(1);
+    assert.equal(moved.status().paused, undefined);
+  }
+  await using back = await Site.start(all.folder, [all.hook]);
+  assert.equal(back.status().paused, undefined);
 });
 
 test('what was not sent before the end of a process is sent by the next one, the oldest first', async () => {
