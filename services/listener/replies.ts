@@ -18,6 +18,8 @@ export const STOPPING = reply(421, '4.3.2', 'Server is going down, please try ag
 export const TIMED_OUT = reply(421, '4.4.2', 'Timeout: nothing was received for too long');
 export const TOO_MANY_SESSIONS = reply(421, '4.3.2', 'Too many sessions, please try again later');
 export const TOO_MANY_FROM_CLIENT = reply(421, '4.7.0', 'Too many sessions from your address, please try again later');
+/** By the limit that a connection would exceed. */
+export const EXCEEDED = { sessions: TOO_MANY_SESSIONS, 'sessions-per-client': TOO_MANY_FROM_CLIENT };
 export const BAD_PROXY_HEADER = reply(
   421,
   '4.3.5',

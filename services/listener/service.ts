@@ -1,6 +1,7 @@
 import { openedBy } from '#cluster/config/rules/relay.ts';
 import type { Config, ListenerConfig } from '#cluster/config/schema/schema.ts';
 import type { Settings } from '#cluster/config/settings.ts';
+import { SessionCounts } from '#cluster/serving/session-counts.ts';
 import type { Calls, Hears } from '#services/topology.ts';
 import type { Announce, Service } from '#shared/contract.ts';
 import { errorText } from '#shared/errors.ts';
@@ -17,8 +18,8 @@ import { Listener } from './listener.ts';
 import { Placement } from './message/placement.ts';
 import { PolicyServer } from './mta-sts/policy-server.ts';
 import { Refusals } from './refusals/refusals.ts';
+import { EXCEEDED } from './replies.ts';
 import { AnnouncedCounts } from './session/announced-counts.ts';
-import { SessionCounts } from './session/session-counts.ts';
 import { TlsMaterial } from './tls-material.ts';
 
 export type ListenerDeps = {
@@ -163,7 +164,10 @@ class Listeners {
       notes: front === undefined ? [] : [describeFront(front)],
       listeners: [...this.#open.values()].map(({ config }) => config),
       hasCertificate: this.#tls.contexts.has('*'),
-      refusal: (client) => this.#counts.refusal(client, this.#deps.settings.current.limits),
+      refusal: (client) => {
+        const exceeded = this.#counts.refusal(client, this.#deps.settings.current.limits);
+        return exceeded && EXCEEDED[exceeded];
+      },
     });
   }
 

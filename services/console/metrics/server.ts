@@ -1,9 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { collectDefaultMetrics } from 'prom-client';
 import type { Config } from '#cluster/config/schema/schema.ts';
-import { openPort, portOf } from '#cluster/open-port.ts';
+import { NOT_FOUND, type SmallAnswer, SmallServer } from '#cluster/serving/small-server.ts';
 import { VERSION } from '#cluster/version.ts';
 import type { ServiceName } from '#services/topology.ts';
 import { errorText } from '#shared/errors.ts';
@@ -26,16 +25,19 @@ type Place = NonNullable<Config['metrics']>;
 
 /** A scrape asks all services: a client that asks again sooner gets the answer of that one. */
 const FRESH_MS = 1000;
-const PATIENCE_MS = 10_000;
 const AGAIN_MS = 2000;
-const OPTIONS = { maxHeaderSize: 8192, headersTimeout: PATIENCE_MS, requestTimeout: PATIENCE_MS };
 const MOST_CONNECTIONS = 32;
+const NOT_ADMITTED: SmallAnswer = {
+  code: 401,
+  body: 'this needs the token of metrics.token in the configuration\n',
+  fields: { 'www-authenticate': 'Bearer realm="sealpost metrics"' },
+};
 
 export class MetricsServer {
   readonly #node: Watched;
   readonly #services: readonly ServiceName[];
   readonly #log: Logger;
-  #open: { place: Place; server: Server } | undefined;
+  #open: { place: Place; server: SmallServer } | undefined;
   #changes: Promise<void> = Promise.resolve();
   /** The last change could not be followed yet. */
   #again: NodeJS.Timeout | undefined;
@@ -61,7 +63,7 @@ export class MetricsServer {
 
   /** Where it listens; undefined where it does not. */
   get port(): number | undefined {
-    return this.#open && portOf(this.#open.server, this.#open.place.port);
+    return this.#open?.server.port;
   }
 
   #changed(): void {
@@ -89,14 +91,14 @@ export class MetricsServer {
       return;
     }
     this.#open = undefined;
-    if (now !== undefined) await close(now.server);
+    await now?.server.close();
     if (place === undefined) return;
     this.#watchProcess();
-    const server = createServer(OPTIONS, (request, response) => void this.#answer(request, response));
-    server.maxConnections = MOST_CONNECTIONS;
-    server.setTimeout(PATIENCE_MS);
-    await openPort(server, 'the server of metrics', place);
-    server.on('error', (error) => this.#log.error({ error: errorText(error) }, 'metrics not served'));
+    const { address, port } = place;
+    const server = await SmallServer.open({
+      ...{ address, port, log: this.#log, what: 'metrics', sessions: MOST_CONNECTIONS, byClient: false },
+      answer: (request) => this.#answer(request),
+    });
     server.unref();
     this.#open = { place, server };
   }
@@ -108,23 +110,15 @@ export class MetricsServer {
     collectDefaultMetrics({ register: metrics });
   }
 
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const end = (code: number, text = '', fields: Record<string, string> = {}): void => {
-      response.writeHead(code, { 'content-length': Buffer.byteLength(text), connection: 'close', ...fields }).end(text);
-    };
-    const path = request.url?.split('?', 1)[0];
-    if (path !== '/metrics' || (request.method !== 'GET' && request.method !== 'HEAD')) return end(404);
+  async #answer(request: IncomingMessage): Promise<SmallAnswer> {
+    if (request.url?.split('?', 1)[0] !== '/metrics') return NOT_FOUND;
     const token = this.#open?.place.token;
-    if (token !== undefined && !bears(request, token)) {
-      return end(401, 'this needs the token of metrics.token in the configuration\n', {
-        'www-authenticate': 'Bearer realm="sealpost metrics"',
-      });
-    }
+    if (token !== undefined && !bears(request, token)) return NOT_ADMITTED;
     try {
-      end(200, await this.#text(), { 'content-type': metrics.contentType });
+      return { code: 200, body: await this.#text(), type: metrics.contentType };
     } catch (error) {
       this.#log.error({ err: error }, 'metrics could not be read');
-      end(500);
+      return { code: 500 };
     }
   }
 
@@ -142,11 +136,4 @@ function bears(request: IncomingMessage, token: Secret): boolean {
   const given = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
   return timingSafeEqual(digest(given), digest(token.reveal()));
-}
-
-async function close(server: Server): Promise<void> {
-  const closed = once(server, 'close');
-  server.close();
-  server.closeAllConnections();
-  await closed;
 }

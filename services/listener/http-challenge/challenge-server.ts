@@ -1,10 +1,10 @@
 import type { Config } from '#cluster/config/schema/schema.ts';
+import { NOT_FOUND, type SmallAnswer, SmallServer } from '#cluster/serving/small-server.ts';
 import { parseIp } from '#shared/address/ip-address.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { LimitedLog } from '#shared/limited-log.ts';
 import type { Logger } from '#shared/log.ts';
 import { HttpChallenge } from '#shared/tls/http-challenge.ts';
-import { NOT_FOUND, type SmallAnswer, SmallServer } from '../http/small-server.ts';
 import { ChallengeLookup, type ChallengeLookupDeps } from './challenge-lookup.ts';
 
 /**

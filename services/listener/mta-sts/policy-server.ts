@@ -2,10 +2,10 @@ import type { IncomingMessage } from 'node:http';
 import type { SecureContext } from 'node:tls';
 import { type EffectivePolicy, effectivePolicy } from '#cluster/config/rules/servers/mta-sts.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
+import { NOT_FOUND, type SmallAnswer, SmallServer } from '#cluster/serving/small-server.ts';
 import { normalizeDomain } from '#shared/address/address.ts';
 import type { Logger } from '#shared/log.ts';
 import { stsHost } from '#shared/mta-sts/own-policy.ts';
-import { NOT_FOUND, type SmallAnswer, SmallServer } from '../http/small-server.ts';
 
 /**
  * Serves the MTA-STS policy file of our domains (RFC 8461 §3.3): `GET /.well-known/mta-sts.txt` at the host

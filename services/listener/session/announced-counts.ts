@@ -1,8 +1,8 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import { AnnounceLoop } from '#cluster/members/announce.ts';
+import type { SessionCounts } from '#cluster/serving/session-counts.ts';
 import type { Announce } from '#shared/contract.ts';
 import { type ListenerContract, MOST_CLIENTS } from '../contract.ts';
-import type { SessionCounts } from './session-counts.ts';
 
 /**
  * Tells the policy services how many connections each client has to this process, for the limit that holds for all nodes

@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
+import type { SessionCounts, SessionLimits } from '#cluster/serving/session-counts.ts';
 import { parseIp } from '#shared/address/ip-address.ts';
 import { errorText } from '#shared/errors.ts';
 import { formatReply, type Reply } from '#shared/mail/reply.ts';
 import * as replies from '../replies.ts';
-import type { SessionCounts, SessionLimits } from '../session/session-counts.ts';
 import { formatLines } from '../session/session-reply.ts';
 import { ClientConnection, type ConnectionHooks } from './client-connection.ts';
 import { ProxyHeaderError, proxiedAddress } from './proxy-reader.ts';
@@ -94,7 +94,7 @@ export class SmtpServer extends SMTPServer {
   async #enter(socket: Socket, peer: string): Promise<void> {
     const { counts, limits, expectsProxy, openingMs } = this.#hooks;
     const place = counts.admit(limits());
-    if ('code' in place) return this.#refuse(socket, peer, place);
+    if (typeof place === 'string') return this.#refuse(socket, peer, replies.EXCEEDED[place]);
     socket.once('close', () => place.release());
     const implicit = this.options.secure === true;
     let isLate = false;
@@ -108,7 +108,7 @@ export class SmtpServer extends SMTPServer {
       const proxied = expected ? await proxiedAddress(socket) : undefined;
       const address = proxied ?? peer;
       const full = place.claim(address, limits());
-      if (full !== undefined) return this.#refuse(socket, address, full);
+      if (full !== undefined) return this.#refuse(socket, address, replies.EXCEEDED[full]);
       const top = implicit ? await this.#handshake(socket) : socket;
       const connection = new ClientConnection(
         this,

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { SMTPServer } from 'smtp-server';
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
 import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
-import { SessionCounts } from '#services/listener/session/session-counts.ts';
+import { SessionCounts } from '#cluster/serving/session-counts.ts';
 import { SmtpServer } from '#services/listener/smtp-server/server.ts';
 import { TlsMaterial } from '#services/listener/tls-material.ts';
 import { silentLogger } from '#shared/log.ts';

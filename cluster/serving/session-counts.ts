@@ -1,13 +1,13 @@
 import { clientNetwork } from '#shared/address/ip-address.ts';
 import { newId } from '#shared/ids.ts';
-import type { Reply } from '#shared/mail/reply.ts';
-import { TOO_MANY_FROM_CLIENT, TOO_MANY_SESSIONS } from '../replies.ts';
 
 export type SessionLimits = { sessions: number; 'sessions-per-client': number };
+/** Which of the limits refuses a connection. */
+export type Exceeded = keyof SessionLimits;
 
 /**
- * Concurrent connections over all listeners of this process, from accept to close: in total, and by client, which is an
- * IPv4 address or a /64 of IPv6. One that has not got as far as a session counts like any other.
+ * Concurrent connections of clients, from accept to close: in total, and by client, which is an IPv4 address or a /64 of
+ * IPv6. One that has not got as far as a session counts like any other.
  */
 export class SessionCounts {
   /** Tells the counts of this process from those of others. */
@@ -31,15 +31,15 @@ export class SessionCounts {
     return this.#byClient.get(client) ?? 0;
   }
 
-  /** The reply that would refuse another connection of a client. */
-  refusal(address: string, limits: SessionLimits): Reply | undefined {
-    if (this.#total >= limits.sessions) return TOO_MANY_SESSIONS;
-    return this.of(clientNetwork(address)) >= limits['sessions-per-client'] ? TOO_MANY_FROM_CLIENT : undefined;
+  /** What would refuse another connection of a client. */
+  refusal(address: string, limits: SessionLimits): Exceeded | undefined {
+    if (this.#total >= limits.sessions) return 'sessions';
+    return this.of(clientNetwork(address)) >= limits['sessions-per-client'] ? 'sessions-per-client' : undefined;
   }
 
-  /** Count a connection, or return the reply that refuses it. */
-  admit(limits: SessionLimits): Place | Reply {
-    if (this.#total >= limits.sessions) return TOO_MANY_SESSIONS;
+  /** Count a connection, or return what refuses it. */
+  admit(limits: SessionLimits): Place | Exceeded {
+    if (this.#total >= limits.sessions) return 'sessions';
     this.#total++;
     const count = (client: string, more: 1 | -1): void => {
       const open = this.of(client) + more;
@@ -65,11 +65,11 @@ export class Place {
     this.#counting = counting;
   }
 
-  /** Say whose connection it is, once that is known. Returns the reply that refuses it; the place is still to release. */
-  claim(address: string, limits: SessionLimits): Reply | undefined {
+  /** Say whose connection it is, once that is known. Returns what refuses it; the place is still to release. */
+  claim(address: string, limits: SessionLimits): Exceeded | undefined {
     const client = clientNetwork(address);
     this.others = this.#counting.of(client);
-    if (this.others >= limits['sessions-per-client']) return TOO_MANY_FROM_CLIENT;
+    if (this.others >= limits['sessions-per-client']) return 'sessions-per-client';
     if (this.#released) return undefined;
     this.#client = client;
     this.#counting.count(client, 1);

@@ -3,19 +3,19 @@ import { createServer as createHttp, type IncomingMessage, type Server, type Ser
 import { createServer as createHttps } from 'node:https';
 import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
-import { openPort, type Place, portOf } from '#cluster/open-port.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { SessionCounts } from '../session/session-counts.ts';
+import { openPort, type Place, portOf } from '../open-port.ts';
+import { SessionCounts } from './session-counts.ts';
 
 /**
- * A server of HTTP or HTTPS for a few hundred bytes under one path, which faces the whole Internet: what it may take is
- * bounded in connections, in all and from one client, in the size of a request and in time. Each connection gets one
- * answer, and its body is not read. Node takes in requests that come behind the first one while that waits for its answer,
- * without a limit: such a connection is closed.
+ * A server of HTTP or HTTPS for what is asked with one GET, which may face the whole Internet: what it may take is bounded in
+ * connections, in all and from one client, in the size of a request and in time. Each connection gets one answer, and its
+ * body is not read. Node takes in requests that come behind the first one while that waits for its answer, without a
+ * limit: such a connection is closed.
  */
 
-const LIMITS = { sessions: 200, 'sessions-per-client': 10 };
+const SESSIONS_PER_CLIENT = 10;
 /** For the handshake, for the request, and for the answer. */
 const PATIENCE_MS = 10_000;
 const OPTIONS = {
@@ -26,7 +26,7 @@ const OPTIONS = {
 };
 
 /** `type`: `text/plain` by default. */
-export type SmallAnswer = { code: number; body?: string; type?: string };
+export type SmallAnswer = { code: number; body?: string; type?: string; fields?: Record<string, string> };
 export const NOT_FOUND: SmallAnswer = { code: 404 };
 
 export type SmallServerOptions = Place & {
@@ -35,6 +35,8 @@ export type SmallServerOptions = Place & {
   what: string;
   /** The certificate for a name that a client asks for (SNI); absent: HTTP. */
   contextFor?: ((host: string) => SecureContext | undefined) | undefined;
+  /** Most concurrent connections, 200 by default. */
+  sessions?: number;
   /** Whether connections of one client are bounded too: a proxy is one client for all. */
   byClient: boolean;
   answer: (request: IncomingMessage) => SmallAnswer | Promise<SmallAnswer>;
@@ -65,6 +67,11 @@ export class SmallServer {
     return portOf(this.#server, this.#options.port);
   }
 
+  /** Let the process end although it serves. */
+  unref(): void {
+    this.#server.unref();
+  }
+
   async close(): Promise<void> {
     const closed = once(this.#server, 'close');
     this.#server.close();
@@ -91,13 +98,15 @@ export class SmallServer {
   }
 
   #admit(socket: Socket): void {
-    const place = this.#counts.admit(LIMITS);
-    if ('code' in place) {
+    const { sessions = 200, byClient } = this.#options;
+    const limits = { sessions, 'sessions-per-client': SESSIONS_PER_CLIENT };
+    const place = this.#counts.admit(limits);
+    if (typeof place === 'string') {
       socket.destroy();
       return;
     }
     socket.once('close', () => place.release());
-    const refused = this.#options.byClient ? place.claim(socket.remoteAddress ?? '', LIMITS) : undefined;
+    const refused = byClient ? place.claim(socket.remoteAddress ?? '', limits) : undefined;
     if (refused !== undefined) socket.destroy();
   }
 
@@ -108,8 +117,9 @@ export class SmallServer {
     }
     this.#served.add(request.socket);
     const isRead = request.method === 'GET' || request.method === 'HEAD';
-    const { code, body, type = 'text/plain' } = isRead ? await this.#options.answer(request) : NOT_FOUND;
+    const { code, body, type = 'text/plain', fields } = isRead ? await this.#options.answer(request) : NOT_FOUND;
     response.writeHead(code, {
+      ...fields,
       'content-type': type,
       'content-length': Buffer.byteLength(body ?? ''),
       connection: 'close',
