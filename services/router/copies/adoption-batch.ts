@@ -1,7 +1,7 @@
 import type { StoreOperation } from '#cluster/store.ts';
 
 /** A copy that becomes a message of the queue. `due`: ms since 1970; `sender`: see store/message.ts. */
-export type Adopted = { id: string; due: number; held: boolean; sender: number };
+export type Adopted = { id: string; due: number; asked: boolean; held: boolean; sender: number };
 
 /** Copies that become messages of the queue, written together. */
 export class AdoptionBatch {

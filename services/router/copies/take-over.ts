@@ -2,7 +2,7 @@ import type { Settings } from '#cluster/config/settings.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import { MOST_COPIES } from '../contract.ts';
 import type { SearchIndex } from '../receipts/search-index.ts';
-import { dueAt, isFinal, loadedMessage, senderOf } from '../store/message.ts';
+import { dueAt, isAsked, isFinal, loadedMessage, senderOf } from '../store/message.ts';
 import { keys, MessageRecord, parseRecord, putJson, RecipientRecord } from '../store/records.ts';
 import type { Slot } from '../store/slots.ts';
 import { type Adopted, AdoptionBatch } from './adoption-batch.ts';
@@ -259,15 +259,18 @@ export class TakeOver {
       if (key.startsWith('body!') && batch.bytes >= BATCH_BYTES) await flush();
     }
     if (record !== undefined) batch.add(...this.#deps.index.addMessage(loadedMessage(id, record, recipients)));
-    const due = Math.min(...recipients.filter((r) => !isFinal(r.status)).map((r) => dueAt(r.status)));
+    const left = recipients.flatMap(({ status }) => (isFinal(status) ? [] : [status]));
+    const asked = record !== undefined && left.some((status) => isAsked(record, status));
+    const due = asked ? 0 : Math.min(...left.map(dueAt));
     const sender = record === undefined ? 0 : senderOf(record, recipients[0]?.recipient.address ?? '');
-    batch.messages.push({ id, due: Number.isFinite(due) ? due : 0, held: record?.held === true, sender });
+    batch.messages.push({ id, due: Number.isFinite(due) ? due : 0, asked, held: record?.held === true, sender });
   }
 
-  #enqueue({ id, due, held, sender }: Adopted): void {
+  #enqueue({ id, due, asked, held, sender }: Adopted): void {
     const { slots, queue, onAdopted } = this.#deps;
     const slot = slots.add(id, held ? 'hold' : 'deferred', undefined, sender);
     onAdopted(slot);
+    slot.forced = asked;
     if (!held) queue.schedule(slot, due, due > Date.now() ? 'deferred' : 'active');
   }
 }

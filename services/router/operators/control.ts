@@ -92,7 +92,7 @@ export class Control {
     return count;
   }
 
-  #apply({ operation, via, reason, notify }: ChangeRequest, slots: readonly Slot[]): number | Promise<number> {
+  #apply({ operation, via, reason, notify }: ChangeRequest, slots: readonly Slot[]): Promise<number> {
     switch (operation) {
       case 'retry':
         return this.#retry(slots);
@@ -112,13 +112,9 @@ export class Control {
   }
 
   /** Try deferred mail now, whatever its schedule says. */
-  #retry(slots: readonly Slot[]): number {
-    for (const slot of slots) {
-      slot.localTries = 0;
-      this.#wake(slot);
-    }
-    this.#deps.queue.pump();
-    return slots.length;
+  #retry(slots: readonly Slot[]): Promise<number> {
+    for (const slot of slots) slot.localTries = 0;
+    return this.#rewriteAndTry(slots, () => undefined);
   }
 
   /** Stop every attempt that has not begun. */
@@ -131,6 +127,7 @@ export class Control {
   async #release(slots: readonly Slot[]): Promise<number> {
     const released = await this.#rewrite(slots, (record) => {
       record.held = false;
+      record.retry = Date.now();
       delete record.hold;
     });
     for (const slot of released) if (slot.state === 'hold') this.#wake(slot);
@@ -139,14 +136,22 @@ export class Control {
   }
 
   /** Send mail another way, immediately; what is held stays so. */
-  async #reroute(slots: readonly Slot[], via: string | undefined): Promise<number> {
+  #reroute(slots: readonly Slot[], via: string | undefined): Promise<number> {
+    return this.#rewriteAndTry(slots, (record) => {
+      if (via === undefined) delete record.via;
+      else record.via = via;
+    });
+  }
+
+  /** Change records of mail, which is tried immediately then, after a restart too; what is held stays so. */
+  async #rewriteAndTry(slots: readonly Slot[], change: (record: MessageRecord) => void): Promise<number> {
     const waiting = slots.filter((slot) => slot.state !== 'hold');
     try {
-      const rerouted = await this.#rewrite(slots, (record) => {
-        if (via === undefined) delete record.via;
-        else record.via = via;
+      const changed = await this.#rewrite(slots, (record) => {
+        change(record);
+        record.retry = Date.now();
       });
-      return rerouted.length;
+      return changed.length;
     } finally {
       for (const slot of waiting) {
         // A reading that began before the write may end after it.

@@ -74,6 +74,11 @@ export function dueAt(status: RecipientStatus): number {
   return status.state === 'deferred' ? status.nextAttempt : Number.POSITIVE_INFINITY;
 }
 
+/** Whether an operator has asked that a message be tried now, and a recipient was not tried since. */
+export function isAsked({ retry }: MessageRecord, status: RecipientStatus): boolean {
+  return retry !== undefined && status.state === 'deferred' && status.outcome.at <= retry;
+}
+
 /**
  * The key of the next hop that put off all that is left of a message; '' where there is none. The copy for an archive has a
  * time of its own, and what a mailbox for junk refused goes elsewhere.

@@ -1,7 +1,7 @@
 import type { Snapshot } from '#cluster/snapshot.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import { dueAt, isFinal, type Message, senderOf } from './message.ts';
+import { dueAt, isAsked, isFinal, type Message, senderOf } from './message.ts';
 import type { CopyPlace, MessageRecord, RecipientRecord } from './records.ts';
 import { queueIdOf, rangeOf } from './records.ts';
 import { unseal } from './seal.ts';
@@ -16,6 +16,8 @@ export type Read = {
   id: string;
   /** Ms since 1970: when the first recipient that is left is due. */
   due: number;
+  /** An operator has asked that it be tried now. */
+  asked: boolean;
   held: boolean;
   /** Whose mail it is (message.ts). */
   sender: number;
@@ -83,6 +85,7 @@ class Sum {
   readonly #record: MessageRecord | string | undefined;
   #count = 0;
   #due = Number.POSITIVE_INFINITY;
+  #asked = false;
   #damaged: string | undefined;
   /** As `knownHop` of all recipients. */
   #hop: string | undefined;
@@ -106,6 +109,7 @@ class Sum {
       this.#first ||= read.recipient.address;
       if (isFinal(read.status)) return;
       this.#due = Math.min(this.#due, dueAt(read.status));
+      if (typeof this.#record === 'object') this.#asked ||= isAsked(this.#record, read.status);
       const hop = this.#hopOf(read);
       this.#hop = this.#hop === undefined || this.#hop === hop ? hop : '';
     }
@@ -123,7 +127,8 @@ class Sum {
     const isRead = typeof record === 'object';
     return {
       id: this.#id,
-      due: this.#due,
+      due: this.#asked ? 0 : this.#due,
+      asked: this.#asked,
       held: isRead && record.held,
       sender: isRead ? senderOf(record, this.#first) : 0,
       hop: this.#hop ?? '',

@@ -73,6 +73,8 @@ export const MessageRecord = z.object({
   notices: z.array(SentNotice).optional(),
   /** An operator sent it this way, as the `via` of a route says it; absent: its routes say. */
   via: z.string().optional(),
+  /** An operator asked at this time (ms since 1970) that it be tried now: recipients that were tried before only are due. */
+  retry: z.number().optional(),
   /** The sender was told that the mail is late. */
   delayNoticed: z.boolean(),
   /** The sender was told of the lists among the recipients. */

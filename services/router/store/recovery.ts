@@ -123,7 +123,7 @@ export class Recovery {
     log.info({ ...slots.counts, ...this.#found, corrupt: corrupt.count, ms }, 'queue read');
   }
 
-  #take({ id, due, held, sender, hop, problem, isGone, place }: Read, places: string[]): void {
+  #take({ id, due, asked, held, sender, hop, problem, isGone, place }: Read, places: string[]): void {
     const { slots, corrupt } = this.#deps;
     if (isGone) {
       // The place of a copy of a message that is not in the queue any more.
@@ -139,6 +139,7 @@ export class Recovery {
     this.#found.messages++;
     const slot = slots.add(id, held ? 'hold' : due > Date.now() ? 'deferred' : 'active', place, sender);
     if (held) return;
+    slot.forced = asked;
     slots.setHop(slot, hop);
     if (place !== undefined && this.#beside) this.#copied.push({ slot, due });
     else this.#onFound(slot, due);

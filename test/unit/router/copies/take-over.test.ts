@@ -17,9 +17,10 @@ import { Slots } from '#services/router/store/slots.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { newQueueId } from '#shared/ids.ts';
 import { type Logger, silentLogger } from '#shared/log.ts';
+import type { RecipientStatus } from '#shared/mail/envelope.ts';
 import { logLines } from '#test/kit/log-lines.ts';
 import { tempDir } from '#test/kit/temp.ts';
-import { indexOf, ORIGIN, settingsFor } from '#test/unit/router/fixture.ts';
+import { indexOf, LATER, ORIGIN, settingsFor } from '#test/unit/router/fixture.ts';
 
 const [OWNER, OWN] = ['OWNEROWNEROW', 'HOLDERHOLDER'];
 const KEY = pairKey(OWNER, OWN);
@@ -37,16 +38,34 @@ async function takingOver(path: string, store: Store, held: HeldCopies, log: Log
     },
   } as unknown as ReplicatedMap<ClaimRecord>;
   const slots = new Slots();
+  const due: number[] = [];
   const adoptions = await Adoptions.load({ store, own: OWN, map, held, log });
   const takeOver = new TakeOver({
     ...{ settings: settingsFor(path), log, own: OWN, store, slots, map, held, adoptions },
     index,
     watch: new LeaseWatch(map, OWN),
-    queue: { schedule: () => undefined } as unknown as TakeOverDeps['queue'],
+    queue: { schedule: (_, time) => due.push(time) } as Partial<TakeOverDeps['queue']> as TakeOverDeps['queue'],
     router: {} as TakeOverDeps['router'],
     onAdopted: () => undefined,
   });
-  return { takeOver, adoptions, slots, index, pair: () => pair };
+  return { takeOver, adoptions, slots, due, index, pair: () => pair };
+}
+
+const RECORD: MessageRecord = {
+  ...{ reversePath: 'alice@sender.example', smtpUtf8: false, origin: ORIGIN, trace: 'T', arrived: 1, prepend: '' },
+  facts: { headerBytes: 1, size: 1, bodyHash: '', eightBitBody: false, eightBitHeader: false },
+  ...{ originating: false, junk: false, chunks: [1], recipients: 1, held: false, delayNoticed: false },
+};
+
+/** Keep the copy of a message for its owner. */
+async function hold(held: HeldCopies, id: string, record: MessageRecord, status: RecipientStatus): Promise<void> {
+  const message = loadedMessage(id, record, [{ recipient: { address: 'bob@peer.example' }, status }]);
+  const records = messageRecords(message).flatMap((o) => (o.type === 'put' ? [o] : []));
+  await held.change(
+    { owner: OWNER, generation: 1 },
+    [{ id, put: records.map(({ key, value }) => ({ key, size: value.length })), complete: true }],
+    Buffer.concat(records.map(({ value }) => value)),
+  );
 }
 
 test('a copy that this disk does not give back is reported once, and the others are taken over', async () => {
@@ -137,19 +156,8 @@ test('mail that is taken over is found, although it is older than what the index
   const store = await Store.open(folder.path, silentLogger);
   const [old, recent] = [newQueueId(), newQueueId()];
   await store.write([putBytes(keys.index(`${recent}0`, ''), encodeBlock([{ id: recent, terms: [] }]))]);
-  const record: MessageRecord = {
-    ...{ reversePath: 'alice@sender.example', smtpUtf8: false, origin: ORIGIN, trace: 'T', arrived: 1, prepend: '' },
-    facts: { headerBytes: 1, size: 1, bodyHash: '', eightBitBody: false, eightBitHeader: false },
-    ...{ originating: false, junk: false, chunks: [1], recipients: 1, held: false, delayNoticed: false },
-  };
-  const recipient = { recipient: { address: 'bob@peer.example' }, status: { state: 'waiting' as const } };
-  const records = messageRecords(loadedMessage(old, record, [recipient])).flatMap((o) => (o.type === 'put' ? [o] : []));
   const held = await HeldCopies.load(store, await indexOf(store));
-  await held.change(
-    { owner: OWNER, generation: 1 },
-    [{ id: old, put: records.map(({ key, value }) => ({ key, size: value.length })), complete: true }],
-    Buffer.concat(records.map(({ value }) => value)),
-  );
+  await hold(held, old, RECORD, { state: 'waiting' });
   const { takeOver, index } = await takingOver(folder.path, store, held, silentLogger);
   await index.read;
   await takeOver.tick();
@@ -163,6 +171,26 @@ test('mail that is taken over is found, although it is older than what the index
   assert.deepEqual(await find(again), [old]);
   await again.read;
   assert.deepEqual(await find(again), [old]);
+  await takeOver.stop();
+  await store.close();
+});
+
+test('mail that an operator wanted to be tried now is due when it is taken over, other mail when it was', async () => {
+  await using folder = await tempDir();
+  const store = await Store.open(folder.path, silentLogger);
+  const held = await HeldCopies.load(store, await indexOf(store));
+  const outcome = { at: Date.now(), reply: LATER };
+  const nextAttempt = Date.now() + 3_600_000;
+  const status: RecipientStatus = { state: 'deferred', attempts: 1, nextAttempt, outcome };
+  await hold(held, newQueueId(), RECORD, status);
+  await hold(held, newQueueId(), { ...RECORD, retry: outcome.at + 1 }, status);
+  const { takeOver, slots, due } = await takingOver(folder.path, store, held, silentLogger);
+  await takeOver.tick();
+  assert.deepEqual(due, [nextAttempt, 0]);
+  assert.deepEqual(
+    [...slots.all()].map(({ forced }) => forced),
+    [false, true],
+  );
   await takeOver.stop();
   await store.close();
 });

@@ -44,6 +44,34 @@ test('a page is counted, done in one write, and not selected again', async (t) =
   assert.equal((await change(router, { operation: 'release' })).count, 2);
 });
 
+test('mail that is to be tried now is tried although the router stops before, and not again after that', async () => {
+  await using folder = await tempDir();
+  const first = await TestRouter.start(folder.path);
+  const [retried = '', released = '', rerouted = ''] = await deferred(first, [
+    'a@one.test',
+    'b@two.test',
+    'c@three.test',
+  ]);
+  await change(first, { operation: 'hold', filter: { ids: [released] } });
+  await change(first, { operation: 'retry', filter: { ids: [retried] } });
+  await change(first, { operation: 'release', filter: { ids: [released] } });
+  await change(first, { operation: 'reroute', filter: { ids: [rerouted] }, via: 'smtp://other.test' });
+  await first.stop();
+  const second = await TestRouter.start(folder.path);
+  const tried: string[] = [];
+  for (let n = 0; n < 3; n++) {
+    const given = await second.delivery.next('mail that is to be tried');
+    assert.equal(given.job.urgent, true);
+    tried.push(given.job.queueId);
+    await given.end('deferred', LATER);
+  }
+  assert.deepEqual(tried.toSorted(), [retried, released, rerouted].toSorted());
+  await second.stop();
+  await using third = await TestRouter.start(folder.path);
+  assert.equal((await third.status()).deferred, 3);
+  assert.deepEqual(third.delivery.jobs, []);
+});
+
 test('more than a page goes on after it, and mail that came meanwhile is left alone', async () => {
   await using folder = await tempDir();
   await using router = await TestRouter.start(folder.path);
