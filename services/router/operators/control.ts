@@ -208,13 +208,15 @@ export class Control {
   async #rewrite(stopped: readonly Slot[], change: (record: MessageRecord) => void): Promise<Slot[]> {
     const { store, slots, onSettled } = this.#deps;
     for (const slot of stopped) this.#stop(slot);
-    const loaded = stopped.map(({ message }) => message?.record);
+    const loaded = stopped.map(({ message }) => message);
     const read = await store.getMany(stopped.map((slot) => keys.message(slot.id)));
     const written: { slot: Slot; operation: StoreOperation }[] = [];
     for (const [n, slot] of stopped.entries()) {
       if (!slots.has(slot) || slot.state !== 'hold') continue;
-      const record = slot.message?.record ?? loaded[n] ?? this.#parse(slot, read[n]);
-      if (record === undefined) continue;
+      const message = slot.message ?? loaded[n];
+      const record = message?.record ?? this.#parse(slot, read[n]);
+      // What ended it meanwhile is written first, and takes its records away.
+      if (record === undefined || message?.gone === true) continue;
       change(record);
       written.push({ slot, operation: putJson(keys.message(slot.id), record) });
     }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Store } from '#cluster/store.ts';
+import { Store, type StoreOperation } from '#cluster/store.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { QueueEntry } from '#shared/mail/queue-entry.ts';
 import { tempDir } from '#test/kit/temp.ts';
@@ -140,6 +140,37 @@ test('held mail stays: an attempt that has not begun does not, one that has ends
   assert.equal((await job.job.open()).ok, true);
   await job.end('delivered', OK);
   assert.equal((await second.show(waiting)).finished, true);
+});
+
+test('mail that leaves the queue while an operator changes it does not come back', async (t) => {
+  await using folder = await tempDir();
+  const first = await TestRouter.start(folder.path);
+  const queueId = await first.send({ envelope: envelope(['a@one.example']) });
+  const given = await first.delivery.next();
+  assert.equal((await given.job.open()).ok, true);
+  const { persist, getMany } = Store.prototype;
+  const [written, told] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  t.mock.method(Store.prototype, 'persist', async function (this: Store, operations: StoreOperation[]) {
+    await persist.call(this, operations);
+    written.resolve();
+    await told.promise;
+  });
+  let ended: Promise<void> | undefined;
+  t.mock.method(Store.prototype, 'getMany', async function (this: Store, keys: string[]) {
+    const values = await getMany.call(this, keys);
+    if (keys[0] !== `message!${queueId}`) return values;
+    ended = given.end('delivered', OK);
+    await written.promise;
+    return values;
+  });
+  await first.service.handlers['message-hold']({ queueId }, first.context());
+  told.resolve();
+  await ended;
+  t.mock.reset();
+  assert.equal((await first.show(queueId)).finished, true);
+  await first.stop();
+  await using second = await TestRouter.start(folder.path);
+  assert.deepEqual([(await second.status()).corrupt, (await second.status()).hold], [0, 0]);
 });
 
 test('mail that was committed to be held waits, through a restart, until it is released', async () => {
