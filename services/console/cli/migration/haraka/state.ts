@@ -46,6 +46,8 @@ export type Handler = Answer | ((entry: IniEntry) => Answer | undefined);
 export type Handlers = Readonly<Record<string, Handler>>;
 
 const SECRET = /pass|secret|token/i;
+/** Sections whose values can be secrets, whatever their names: credentials of rspamd, header fields with keys. */
+const SECRETS = new Set(['auth', 'users', 'request_headers']);
 export const UNKNOWN = none('is not known to this import');
 
 /** An answer for each entry of an ini file. `rest`: for those that `handlers` does not have. */
@@ -62,7 +64,7 @@ export function answerIni({ tell }: State, ini: Ini, handlers: Handlers, rest: H
 
 /** As it is written, with its section, without a password. */
 export function shown({ section, key, value, list }: IniEntry): string {
-  const text = SECRET.test(key) && value !== '' ? '…' : value;
+  const text = (SECRET.test(key) || SECRETS.has(section)) && value !== '' ? '…' : value;
   const setting = value === '' ? key : `${key}${list ? '[]' : ''}=${text}`;
   return section === 'main' ? setting : `[${section}] ${setting}`;
 }

@@ -287,6 +287,25 @@ test('limits, TLS of next hops, retries, checks and filters', async () => {
   assert.ok(config.checks['sender-domain'].enabled && config.checks.greylist.enabled);
 });
 
+test('each plugin that comes with Haraka has its answer', async () => {
+  const names =
+    'access aliases asn attachment auth/auth_bridge auth/auth_proxy auth/auth_vpopmaild auth/flat_file block_me bounce clamd data.signatures dcc delay_deny dkim dns-list early_talker fcrdns geoip greylist headers helo.checks karma known-senders limit mail_from.is_resolvable messagesniffer p0f prevent_credential_leaks process_title profile qmail-deliverable queue/deliver queue/discard queue/lmtp queue/qmail-queue queue/quarantine queue/smtp_bridge queue/smtp_forward queue/smtp_proxy queue/test rcpt_to.in_host_list recipient-routes record_envelope_addresses redis relay reseed_rng rspamd spamassassin spf status syslog tarpit tls toobusy uribl watch xclient'.split(
+      ' ',
+    );
+  const { account } = await plan({ plugins: names.join('\n') });
+  const unknown = account.filter(({ place, text }) => place.startsWith('plugins:') && text.includes('not known'));
+  assert.deepEqual(unknown, []);
+  assert.equal(account.filter(({ place }) => place.startsWith('plugins:')).length, names.length);
+});
+
+test('secrets of other programs are not printed', async () => {
+  const { account } = await plan({
+    plugins: 'rspamd\n',
+    'rspamd.ini': '[auth]\nvalue=Bearer s3cret\nbasic_pass=s3cret\n[request_headers]\nX-API-Key=s3cret\n',
+  });
+  assert.doesNotMatch(JSON.stringify(account), /s3cret/);
+});
+
 test('a plugin that nobody knows, and a file that no plugin reads, have their lines', async () => {
   const { lines } = await plan({
     plugins: 'company-footer\nharaka-plugin-geoip\n',
