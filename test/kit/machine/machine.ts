@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -9,6 +9,9 @@ import { Program } from '#test/kit/program.ts';
 import { needs, type Peer } from '#test/kit/runner/peers.ts';
 import { type TempDir, tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
+
+/** What is typed at a question. */
+export type Answer = { question: RegExp; answer: string };
 
 /** Options of a test that needs a machine, and these programs. */
 export function needsMachine(...peers: Peer[]): { skip: string | false } {
@@ -55,18 +58,24 @@ export class Machine implements AsyncDisposable {
     return ['nsenter', '--target', String(this.#pid), '--mount', '--net', '--uts', '--pid'];
   }
 
-  /** Lines of a shell, which ends at the first that fails. `input` is what they read from standard input. */
-  async shell(lines: string, input = ''): Promise<CommandResult> {
+  /**
+   * Lines of a shell, which ends at the first that fails. With `answers` they run on a terminal, where each answer is typed when
+   * its question is there.
+   */
+  async shell(lines: string, answers: readonly Answer[] = []): Promise<CommandResult> {
     const script = `cd ${this.#folder}\ntrap 'pwd >/run/shell-folder' EXIT\nset -e\n${lines}\n`;
     const env = {
       PATH: `${dirname(process.execPath)}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
       HOME: '/root',
     };
     const [command = '', ...rest] = this.within;
-    const child = spawn(command, [...rest, 'bash', '-c', script], { env, stdio: 'pipe' });
+    if (answers.length > 0) await this.write('/run/shell', script);
+    const words = answers.length > 0 ? ['script', '-qec', 'bash /run/shell', '/dev/null'] : ['bash', '-c', script];
+    const child = spawn(command, [...rest, ...words], { env, stdio: 'pipe' });
     const closed = new Promise<number | null>((resolve, reject) => child.once('close', resolve).once('error', reject));
     child.stdin.on('error', () => undefined);
-    child.stdin.end(input);
+    if (answers.length === 0) child.stdin.end();
+    else type(child, answers);
     const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
     const code = await closed;
     this.#folder = (await this.read('/run/shell-folder')).trim();
@@ -74,8 +83,8 @@ export class Machine implements AsyncDisposable {
   }
 
   /** The same, where only success will do. */
-  async must(lines: string, input = ''): Promise<string> {
-    const { code, stdout, stderr } = await this.shell(lines, input);
+  async must(lines: string): Promise<string> {
+    const { code, stdout, stderr } = await this.shell(lines);
     if (code !== 0) throw new Error(`exit code ${code} of:\n${lines}\n${stdout}\n${stderr}`);
     return stdout;
   }
@@ -115,4 +124,18 @@ export class Machine implements AsyncDisposable {
     await this.#program.kill();
     await this.#temp[Symbol.asyncDispose]();
   }
+}
+
+function type({ stdin, stdout }: ChildProcessWithoutNullStreams, answers: readonly Answer[]): void {
+  const waiting = [...answers];
+  let shown = '';
+  stdout.on('data', (bytes: Buffer) => {
+    shown += bytes.toString();
+    const [next] = waiting;
+    if (next === undefined || !next.question.test(shown)) return;
+    waiting.shift();
+    shown = '';
+    stdin.write(`${next.answer}\n`);
+    if (waiting.length === 0) stdin.end();
+  });
 }
