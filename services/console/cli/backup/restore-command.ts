@@ -4,6 +4,7 @@ import { formatSize, formatTime } from '#shared/units.ts';
 import { print } from '../context.ts';
 import { EXIT, usageError } from '../exit.ts';
 import { Progress } from '../mail/bulk/progress.ts';
+import { cleanLines } from '../table.ts';
 import { ArchiveReader } from './archive/reader.ts';
 import { type PassphraseOption, readUnlock } from './keys.ts';
 import { type RestoreResult, restore } from './restore.ts';
@@ -78,7 +79,8 @@ async function run(file: string, options: Options): Promise<void> {
 }
 
 function tell(file: string, options: Options, result: RestoreResult): void {
-  const { manifest, files, records, mail, living } = result;
+  const { manifest, files, records, mail, living, warnings } = result;
+  for (const warning of warnings) console.error(cleanLines(`warning: ${warning}`));
   const undone = (records?.differs.length ?? 0) + (records?.refused.length ?? 0);
   if (undone > 0) process.exitCode = EXIT.failed;
   const { created, sealpost, node } = manifest;
@@ -86,7 +88,18 @@ function tell(file: string, options: Options, result: RestoreResult): void {
     written: files.missing.map(({ path }) => path),
     same: files.same.map(({ path }) => path),
   };
-  const value = { file, created, sealpost, node, dryRun: options.dryRun === true, living, files: paths, records, mail };
+  const value = {
+    file,
+    created,
+    sealpost,
+    node,
+    dryRun: options.dryRun === true,
+    living,
+    files: paths,
+    records,
+    mail,
+    warnings,
+  };
   print(options, value, () => lines(options, result).join('\n'));
 }
 

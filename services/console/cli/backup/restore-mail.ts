@@ -70,7 +70,11 @@ export class MailRestoration implements AsyncDisposable {
     const left = [...messages].flatMap(([node, ids]) => (nodes.includes(node) || ids.length === 0 ? [] : [node]));
     const made = new MailRestoration(options, left, queue);
     try {
-      for (const node of nodes) await made.#choose(node, messages.get(node) ?? [], routers);
+      const places = lastPlaces(messages);
+      for (const node of nodes) {
+        const ids = messages.get(node)?.filter((id) => places.get(id) === node) ?? [];
+        await made.#choose(node, ids, routers);
+      }
       return made;
     } catch (error) {
       await made[Symbol.asyncDispose]();
@@ -135,6 +139,16 @@ export class MailRestoration implements AsyncDisposable {
 }
 
 const folderOf = ({ node }: Config): string => join(node.data, 'queue');
+
+/**
+ * The node in whose queue each message was read last: one that was handed from node to node while the backup was made may
+ * be there of both, and each may be restored on a disk of its own.
+ */
+function lastPlaces(messages: Checked['messages']): Map<string, string> {
+  const places = new Map<string, string>();
+  for (const [node, ids] of messages) for (const id of ids) places.set(id, node);
+  return places;
+}
 
 /** The routers that are to be asked. Fails with `node-silent` where one cannot be, and with `node-running`. */
 async function routersOf({ config, caller, lost, trial }: MailOptions, known: readonly string[]): Promise<string[]> {

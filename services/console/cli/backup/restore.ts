@@ -5,7 +5,7 @@ import { mapPaths } from '#cluster/config/paths.ts';
 import { formatProblem } from '#cluster/config/problems/problem.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
-import { formatSize } from '#shared/units.ts';
+import { formatDuration, formatSize } from '#shared/units.ts';
 import { nodesOf } from '../../reports/mail/routers.ts';
 import type { Caller } from '../context.ts';
 import { usageError } from '../exit.ts';
@@ -55,6 +55,8 @@ export type RestoreResult = {
   mail: { counts: MailCounts[]; left: string[] } | undefined;
   /** Nodes of the cluster that answered. */
   living: string[];
+  /** What to know before the node starts. */
+  warnings: string[];
 };
 
 /** Longest page of records, and longest record of mail. */
@@ -87,7 +89,15 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
     else if (what?.kind === 'records') await (await stores.records())?.add(what.map, await textOf(entry));
     else if (what?.kind === 'mail') await (await stores.mail())?.add(what, () => contentOf(entry, MOST_PAGE));
   }
-  return { manifest, data: config.node.data, files, ...(await stores.finish()) };
+  const warnings = options.mail === undefined ? [] : receiptWarnings(manifest, config);
+  return { manifest, data: config.node.data, files, warnings, ...(await stores.finish()) };
+}
+
+/** Routers forget what they delivered. */
+function receiptWarnings({ created }: Manifest, { receipts: { keep } }: Config): string[] {
+  if (Date.now() - Date.parse(created) < keep) return [];
+  const text = `the backup is older than receipts.keep (${formatDuration(keep)}): nobody knows any more whether mail was delivered soon after it, and it may be delivered again`;
+  return [text];
 }
 
 const own = () => ({ uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 });
