@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { SealpostError } from '#shared/errors.ts';
 import { ROUTES } from '../api/areas.ts';
 import type { Route } from '../api/route.ts';
-import { askedBy, type Desk } from './desk.ts';
+import { askedBy, type HttpDeps } from './deps.ts';
 import { admit, type SignedIn } from './guard.ts';
 import { describeRoute } from './openapi.ts';
 
@@ -16,12 +16,12 @@ declare module 'fastify' {
   }
 }
 
-export function serveRoutes(app: FastifyInstance, desk: Desk): void {
+export function serveRoutes(app: FastifyInstance, deps: HttpDeps): void {
   app.decorateRequest('signedIn', undefined);
-  for (const route of ROUTES) serveRoute(app, route, desk);
+  for (const route of ROUTES) serveRoute(app, route, deps);
 }
 
-function serveRoute(app: FastifyInstance, route: Route, desk: Desk): void {
+function serveRoute(app: FastifyInstance, route: Route, deps: HttpDeps): void {
   app.route({
     method: route.method,
     url: route.path,
@@ -29,11 +29,11 @@ function serveRoute(app: FastifyInstance, route: Route, desk: Desk): void {
     schema: describeRoute(route),
     // After the limits of requests, and before the body is read.
     preParsing: async (request) => {
-      request.signedIn = admit(request, route, desk);
+      request.signedIn = admit(request, route, deps);
     },
     handler: async (request, reply) => {
-      const { person } = request.signedIn ?? admit(request, route, desk);
-      const asked = askedBy(person, desk, goneSignal(reply));
+      const { person } = request.signedIn ?? admit(request, route, deps);
+      const asked = askedBy(person, deps, goneSignal(reply));
       const answer = await route.handler({ ...asked, ...parseRequest(request, route) });
       return route.reply.parse(answer);
     },

@@ -8,7 +8,7 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import { unreadable } from '#cluster/config/secrets.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import { replaceFile } from '#shared/files/replace.ts';
-import { originOf } from './desk.ts';
+import { originOf } from './deps.ts';
 
 /**
  * The certificate of the console: its own, else that of the listeners, else a self-signed one that is made in `node.data` and

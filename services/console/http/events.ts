@@ -4,7 +4,7 @@ import type { Logger } from '#shared/log.ts';
 import { EVENTS } from '../api/areas.ts';
 import type { EventSource } from '../api/route.ts';
 import { parsePart } from './api.ts';
-import { askedBy, type Desk } from './desk.ts';
+import { askedBy, type HttpDeps } from './deps.ts';
 import { admit, requireAccess, type SignedIn } from './guard.ts';
 import { describeEvents } from './openapi.ts';
 
@@ -20,10 +20,10 @@ const MOST_OF_ONE = 8;
 /** Bytes that wait for a browser before events are left out. */
 const MOST_WAITING = 256 * 1024;
 
-export function serveEvents(app: FastifyInstance, desk: Desk): void {
+export function serveEvents(app: FastifyInstance, deps: HttpDeps): void {
   const streams = new Streams();
   // Role and domains of whoever follows may have changed: browsers ask again by themselves.
-  const unfollow = desk.settings.onChange(() => streams.closeAll());
+  const unfollow = deps.settings.onChange(() => streams.closeAll());
   app.addHook('preClose', async () => {
     unfollow();
     streams.closeAll();
@@ -33,10 +33,10 @@ export function serveEvents(app: FastifyInstance, desk: Desk): void {
     url: '/api/events',
     schema: describeEvents(),
     preParsing: async (request) => {
-      request.signedIn = admit(request, { access: 'viewer', domains: 'filtered' }, desk);
+      request.signedIn = admit(request, { access: 'viewer', domains: 'filtered' }, deps);
     },
     handler: async (request, reply) => {
-      const asking = request.signedIn ?? admit(request, { access: 'viewer', domains: 'filtered' }, desk);
+      const asking = request.signedIn ?? admit(request, { access: 'viewer', domains: 'filtered' }, deps);
       const query = request.query as Record<string, unknown>;
       const followed = sourcesIn(query['follow'], asking).map((source) => ({
         source,
@@ -50,13 +50,13 @@ export function serveEvents(app: FastifyInstance, desk: Desk): void {
       });
       reply.raw.once('close', close);
       begin(reply);
-      const asked = askedBy(asking.person, desk, gone.signal);
+      const asked = askedBy(asking.person, deps, gone.signal);
       try {
         for (const one of followed) {
-          stops.push(one.source.begin({ ...asked, query: one.query }, sender(reply, one.source, desk.log)));
+          stops.push(one.source.begin({ ...asked, query: one.query }, sender(reply, one.source, deps.log)));
         }
       } catch (error) {
-        desk.log.error({ err: error }, 'events cannot be followed: please report this bug');
+        deps.log.error({ err: error }, 'events cannot be followed: please report this bug');
         close();
       }
       return reply;

@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import { SealpostError } from '#shared/errors.ts';
 import { Bounds, mayActAs, type Person } from '../api/access.ts';
 import type { EventSource, Route } from '../api/route.ts';
-import type { Desk } from './desk.ts';
+import type { HttpDeps } from './deps.ts';
 import { personOf, tokenProof } from './people.ts';
 import type { Session } from './sessions.ts';
 
@@ -23,7 +23,7 @@ export const COOKIE_OPTIONS = { path: '/', secure: true, httpOnly: true, sameSit
 export type SignedIn = { person: Person; session?: Session };
 
 /** Fails with `not-signed-in`. */
-export function signedIn(request: FastifyRequest, { settings, sessions }: Desk): SignedIn {
+export function signedIn(request: FastifyRequest, { settings, sessions }: HttpDeps): SignedIn {
   const { authorization } = request.headers;
   if (authorization !== undefined) {
     const proof = tokenProof(/^Bearer +(\S+)$/i.exec(authorization)?.[1] ?? '', settings.current);
@@ -65,9 +65,9 @@ export function requireAccess(person: Person, { access, domains = 'refused' }: G
 }
 
 /** Who asks for a route. Fails with `not-signed-in` or `forbidden`. */
-export function admit(request: FastifyRequest, route: Guarded, desk: Desk): SignedIn {
-  const asking = signedIn(request, desk);
-  if (asking.session !== undefined && request.method !== 'GET') requireOwnPage(request, desk.origin());
+export function admit(request: FastifyRequest, route: Guarded, deps: HttpDeps): SignedIn {
+  const asking = signedIn(request, deps);
+  if (asking.session !== undefined && request.method !== 'GET') requireOwnPage(request, deps.origin());
   requireAccess(asking.person, route);
   return asking;
 }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { VERSION } from '#cluster/version.ts';
 import { EVENTS } from '../api/areas.ts';
 import type { Route } from '../api/route.ts';
-import type { Desk } from './desk.ts';
+import type { HttpDeps } from './deps.ts';
 import { admit, COOKIE } from './guard.ts';
 
 /** The API described by OpenAPI 3.1, made from the schemas that parse it: `GET /api/openapi.json`. */
@@ -35,13 +35,13 @@ export async function describeApi(app: FastifyInstance): Promise<void> {
   });
 }
 
-export function serveDescription(app: FastifyInstance, desk: Desk): void {
+export function serveDescription(app: FastifyInstance, deps: HttpDeps): void {
   app.route({
     method: 'GET',
     url: '/api/openapi.json',
     schema: { summary: 'This description', response: { 200: { type: 'object', additionalProperties: true } } },
     preParsing: async (request) => {
-      request.signedIn = admit(request, { access: 'viewer', domains: 'filtered' }, desk);
+      request.signedIn = admit(request, { access: 'viewer', domains: 'filtered' }, deps);
     },
     handler: async () => app.swagger(),
   });

@@ -7,7 +7,7 @@ import { openPort, type Place, portOf } from '#cluster/open-port.ts';
 import { errorText } from '#shared/errors.ts';
 import { serveRoutes } from './api.ts';
 import type { Material } from './certificate.ts';
-import type { Desk } from './desk.ts';
+import type { HttpDeps } from './deps.ts';
 import { handleErrors } from './errors.ts';
 import { serveEvents } from './events.ts';
 import { serveFiles } from './files.ts';
@@ -56,7 +56,7 @@ export class ConsoleServer {
   }
 
   /** Rejects with `listen-failed`. */
-  static async open(desk: Desk, place: Place, material: Material): Promise<ConsoleServer> {
+  static async open(deps: HttpDeps, place: Place, material: Material): Promise<ConsoleServer> {
     let server: Server | undefined;
     const app = Fastify({
       bodyLimit: BODY_LIMIT,
@@ -70,7 +70,7 @@ export class ConsoleServer {
         return server;
       },
     });
-    await prepare(app, desk);
+    await prepare(app, deps);
     if (server === undefined) throw new Error('fastify made no server');
     const opened = new ConsoleServer(app, server, place);
     try {
@@ -79,9 +79,9 @@ export class ConsoleServer {
       await opened.close();
       throw error;
     }
-    server.on('error', (error) => desk.log.error({ error: errorText(error) }, 'the console is not served'));
+    server.on('error', (error) => deps.log.error({ error: errorText(error) }, 'the console is not served'));
     // Of a client that does not speak TLS, or does not trust the certificate.
-    server.on('tlsClientError', (error) => desk.log.debug({ error: errorText(error) }, 'no TLS with a browser'));
+    server.on('tlsClientError', (error) => deps.log.debug({ error: errorText(error) }, 'no TLS with a browser'));
     return opened;
   }
 
@@ -115,10 +115,10 @@ function optionsOf({ certificate, key }: Material) {
   return { cert: certificate, key, minVersion: 'TLSv1.2' } as const;
 }
 
-async function prepare(app: FastifyInstance, desk: Desk): Promise<void> {
+async function prepare(app: FastifyInstance, deps: HttpDeps): Promise<void> {
   // JSON is the only form of a body: a form of another site could send others without asking.
   app.removeContentTypeParser('text/plain');
-  handleErrors(app, desk.log);
+  handleErrors(app, deps.log);
   await app.register(helmet, HEADERS);
   await app.register(cookie);
   await app.register(rateLimit, {
@@ -135,11 +135,11 @@ async function prepare(app: FastifyInstance, desk: Desk): Promise<void> {
     // What is answered is for this person now.
     if (request.url.startsWith('/api/')) reply.header('cache-control', 'no-store');
   });
-  serveSignIn(app, desk);
-  serveOpenId(app, desk);
-  serveRoutes(app, desk);
-  serveEvents(app, desk);
-  serveDescription(app, desk);
+  serveSignIn(app, deps);
+  serveOpenId(app, deps);
+  serveRoutes(app, deps);
+  serveEvents(app, deps);
+  serveDescription(app, deps);
   serveFiles(app);
   await app.ready();
 }

@@ -10,7 +10,7 @@ import { printable } from '#shared/text.ts';
 import type { Person } from '../api/access.ts';
 import { SessionReply, SignIn, SignInWays } from '../schemas/session.ts';
 import { parsePart } from './api.ts';
-import type { Desk } from './desk.ts';
+import type { HttpDeps } from './deps.ts';
 import { COOKIE, COOKIE_OPTIONS, requireOwnPage, signedIn } from './guard.ts';
 import { jsonSchema } from './openapi.ts';
 import { type Proof, personOf, tokenProof, userProof } from './people.ts';
@@ -27,14 +27,14 @@ import { type Proof, personOf, tokenProof, userProof } from './people.ts';
 const SIGN_INS = { max: 60, timeWindow: 60_000 };
 const LONGEST_DELAY_MS = 30_000;
 
-export function serveSignIn(app: FastifyInstance, desk: Desk): void {
+export function serveSignIn(app: FastifyInstance, deps: HttpDeps): void {
   const tags = ['session'];
   app.route({
     method: 'GET',
     url: '/api/sign-in',
     schema: { summary: 'The ways to sign in', tags, security: [], response: { 200: jsonSchema(SignInWays, 'output') } },
     handler: async (): Promise<SignInWays> => {
-      const hasProvider = desk.settings.current.console?.openid !== undefined;
+      const hasProvider = deps.settings.current.console?.openid !== undefined;
       return { ways: ['password', 'token', 'link', ...(hasProvider ? (['openid'] as const) : [])] };
     },
   });
@@ -46,17 +46,17 @@ export function serveSignIn(app: FastifyInstance, desk: Desk): void {
       ...{ summary: 'Sign a browser in', tags, security: [], body: jsonSchema(SignIn, 'input') },
       response: { 200: jsonSchema(SessionReply, 'output') },
     },
-    preParsing: async (request) => requireOwnPage(request, desk.origin()),
-    handler: async (request, reply) => signIn(request, reply, desk),
+    preParsing: async (request) => requireOwnPage(request, deps.origin()),
+    handler: async (request, reply) => signIn(request, reply, deps),
   });
   app.route({
     method: 'POST',
     url: '/api/sign-out',
     schema: { summary: 'End the session', tags, response: { 200: { type: 'object' } } },
-    preParsing: async (request) => requireOwnPage(request, desk.origin()),
+    preParsing: async (request) => requireOwnPage(request, deps.origin()),
     handler: async (request, reply) => {
-      const { session } = signedIn(request, desk);
-      if (session !== undefined) desk.sessions.end(session);
+      const { session } = signedIn(request, deps);
+      if (session !== undefined) deps.sessions.end(session);
       reply.clearCookie(COOKIE, COOKIE_OPTIONS);
       return {};
     },
@@ -65,14 +65,14 @@ export function serveSignIn(app: FastifyInstance, desk: Desk): void {
     method: 'GET',
     url: '/api/session',
     schema: { summary: 'Who is signed in', tags, response: { 200: jsonSchema(SessionReply, 'output') } },
-    handler: async (request) => sessionReply(signedIn(request, desk).person, desk),
+    handler: async (request) => sessionReply(signedIn(request, deps).person, deps),
   });
 }
 
-async function signIn(request: FastifyRequest, reply: FastifyReply, desk: Desk): Promise<SessionReply> {
+async function signIn(request: FastifyRequest, reply: FastifyReply, deps: HttpDeps): Promise<SessionReply> {
   const given = parsePart('body', SignIn, request.body) as z.output<typeof SignIn>;
-  const { sessions, settings, log } = desk;
-  const proof = await prove(given, request, desk);
+  const { sessions, settings, log } = deps;
+  const proof = await prove(given, request, deps);
   const person = proof && personOf(proof, settings.current);
   if (proof === undefined || person === undefined) {
     throw new SealpostError(
@@ -86,7 +86,7 @@ async function signIn(request: FastifyRequest, reply: FastifyReply, desk: Desk):
   reply.setCookie(COOKIE, sessions.begin(proof), COOKIE_OPTIONS);
   const { name, role } = person;
   log.info({ person: name, role, by: proof.by, peer: request.ip }, 'signed in to the console');
-  return sessionReply(person, desk);
+  return sessionReply(person, deps);
 }
 
 const FAILED = {
@@ -95,16 +95,20 @@ const FAILED = {
   link: 'this link was used before, or is older than ten minutes: make another one with "sealpost console link"',
 };
 
-async function prove(given: SignIn, request: FastifyRequest, desk: Desk): Promise<Proof | undefined> {
-  if ('link' in given) return desk.links.redeem(given.link);
-  if ('token' in given) return tokenProof(given.token, desk.settings.current);
-  return provePassword(given, request, desk);
+async function prove(given: SignIn, request: FastifyRequest, deps: HttpDeps): Promise<Proof | undefined> {
+  if ('link' in given) return deps.links.redeem(given.link);
+  if ('token' in given) return tokenProof(given.token, deps.settings.current);
+  return provePassword(given, request, deps);
 }
 
 type Password = Extract<SignIn, { password: string }>;
 
 /** Fails with `unavailable` where the password cannot be looked at now. */
-async function provePassword({ user, password }: Password, request: FastifyRequest, { policy, settings, log }: Desk) {
+async function provePassword(
+  { user, password }: Password,
+  request: FastifyRequest,
+  { policy, settings, log }: HttpDeps,
+) {
   const peer = parseIp(request.ip)?.toString() ?? request.ip;
   const client = { address: peer, name: null, helo: '' };
   const facts = {
@@ -127,7 +131,7 @@ async function provePassword({ user, password }: Password, request: FastifyReque
   throw new SealpostError('unavailable', `the password was not looked at: ${verdict.reply.text}`);
 }
 
-function sessionReply({ name, role, domains }: Person, { settings }: Desk): SessionReply {
+function sessionReply({ name, role, domains }: Person, { settings }: HttpDeps): SessionReply {
   const { node } = settings.current;
   return { person: name, role, ...(domains && { domains: [...domains] }), node: node.name, version: VERSION };
 }

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { printable } from '#shared/text.ts';
-import type { Desk } from '../desk.ts';
+import type { HttpDeps } from '../deps.ts';
 import { COOKIE, COOKIE_OPTIONS } from '../guard.ts';
 import { digestOf, personOf, userProof } from '../people.ts';
 import { type Checks, type OpenIdConfig, OpenIdProvider } from './provider.ts';
@@ -13,17 +13,17 @@ import { type Checks, type OpenIdConfig, OpenIdProvider } from './provider.ts';
  * cookie, which opens what was kept for it, once.
  */
 
-const WAY_COOKIE = '__Host-sealpost-way';
-const WAY_MS = 600_000;
-const MOST_WAYS = 500;
+const PENDING_COOKIE = '__Host-sealpost-openid';
+const PENDING_MS = 600_000;
+const MOST_PENDING = 500;
 export const CALLBACK = '/api/sign-in/openid/callback';
 const LIMIT = { max: 20, timeWindow: 60_000 };
 /** The browser comes back from another site, to which a strict cookie is not shown. */
-const WAY_OPTIONS = { ...COOKIE_OPTIONS, sameSite: 'lax', maxAge: WAY_MS / 1000 } as const;
+const PENDING_OPTIONS = { ...COOKIE_OPTIONS, sameSite: 'lax', maxAge: PENDING_MS / 1000 } as const;
 
-export function serveOpenId(app: FastifyInstance, desk: Desk): void {
-  const ways = new BoundedMap<string, { checks: Checks; until: number }>(MOST_WAYS);
-  const provider = keptProvider(desk);
+export function serveOpenId(app: FastifyInstance, deps: HttpDeps): void {
+  const pending = new BoundedMap<string, { checks: Checks; until: number }>(MOST_PENDING);
+  const provider = keptProvider(deps);
   const tags = ['session'];
   app.route({
     method: 'GET',
@@ -31,10 +31,10 @@ export function serveOpenId(app: FastifyInstance, desk: Desk): void {
     config: { rateLimit: LIMIT },
     schema: { summary: 'Go to the OpenID provider to sign in', tags, security: [] },
     handler: async (_request, reply) => {
-      const { url, checks } = await provider().begin(`${desk.origin()}${CALLBACK}`);
+      const { url, checks } = await provider().begin(`${deps.origin()}${CALLBACK}`);
       const id = randomBytes(32).toString('base64url');
-      ways.set(keyOf(id), { checks, until: performance.now() + WAY_MS });
-      return reply.setCookie(WAY_COOKIE, id, WAY_OPTIONS).redirect(url);
+      pending.set(keyOf(id), { checks, until: performance.now() + PENDING_MS });
+      return reply.setCookie(PENDING_COOKIE, id, PENDING_OPTIONS).redirect(url);
     },
   });
   app.route({
@@ -43,18 +43,18 @@ export function serveOpenId(app: FastifyInstance, desk: Desk): void {
     config: { rateLimit: LIMIT },
     schema: { summary: 'Come back from the OpenID provider', tags, security: [] },
     handler: async (request, reply) => {
-      const id = request.cookies[WAY_COOKIE] ?? '';
-      const way = ways.get(keyOf(id));
-      ways.delete(keyOf(id));
-      reply.clearCookie(WAY_COOKIE, WAY_OPTIONS);
-      if (way === undefined || performance.now() > way.until)
-        return refuse(reply, desk, 'it took too long, or began elsewhere');
+      const id = request.cookies[PENDING_COOKIE] ?? '';
+      const begun = pending.get(keyOf(id));
+      pending.delete(keyOf(id));
+      reply.clearCookie(PENDING_COOKIE, PENDING_OPTIONS);
+      if (begun === undefined || performance.now() > begun.until)
+        return refuse(reply, deps, 'it took too long, or began elsewhere');
       try {
-        const user = await provider().end(new URL(request.url, desk.origin()), way.checks);
-        return enter(reply, desk, { user, peer: request.ip });
+        const user = await provider().end(new URL(request.url, deps.origin()), begun.checks);
+        return enter(reply, deps, { user, peer: request.ip });
       } catch (error) {
         if (!(error instanceof SealpostError)) throw error;
-        return refuse(reply, desk, errorText(error));
+        return refuse(reply, deps, errorText(error));
       }
     },
   });
@@ -63,7 +63,7 @@ export function serveOpenId(app: FastifyInstance, desk: Desk): void {
 const keyOf = (id: string): string => digestOf(id).toString('base64url');
 
 /** Fails with `not-configured`. */
-function keptProvider({ settings }: Desk): () => OpenIdProvider {
+function keptProvider({ settings }: HttpDeps): () => OpenIdProvider {
   let kept: { config: OpenIdConfig; provider: OpenIdProvider } | undefined;
   return () => {
     const config = settings.current.console?.openid;
@@ -74,18 +74,18 @@ function keptProvider({ settings }: Desk): () => OpenIdProvider {
   };
 }
 
-function enter(reply: FastifyReply, desk: Desk, { user, peer }: { user: string; peer: string }): FastifyReply {
-  const proof = userProof('openid', [user], desk.settings.current);
-  const person = proof && personOf(proof, desk.settings.current);
+function enter(reply: FastifyReply, deps: HttpDeps, { user, peer }: { user: string; peer: string }): FastifyReply {
+  const proof = userProof('openid', [user], deps.settings.current);
+  const person = proof && personOf(proof, deps.settings.current);
   if (proof === undefined || person === undefined)
-    return refuse(reply, desk, `${printable(user)} is not in console.people`);
-  reply.setCookie(COOKIE, desk.sessions.begin(proof), COOKIE_OPTIONS);
-  desk.log.info({ person: person.name, role: person.role, by: proof.by, peer }, 'signed in to the console');
+    return refuse(reply, deps, `${printable(user)} is not in console.people`);
+  reply.setCookie(COOKIE, deps.sessions.begin(proof), COOKIE_OPTIONS);
+  deps.log.info({ person: person.name, role: person.role, by: proof.by, peer }, 'signed in to the console');
   return reply.redirect('/');
 }
 
 /** The reason is for the log: the page says that it did not succeed, and where to look. */
-function refuse(reply: FastifyReply, { log }: Desk, error: string): FastifyReply {
+function refuse(reply: FastifyReply, { log }: HttpDeps, error: string): FastifyReply {
   log.warn({ error }, 'not signed in to the console by OpenID');
   return reply.redirect('/sign-in?refused=openid');
 }

@@ -75,7 +75,7 @@ describe('an OpenID provider', () => {
     for (const name of ['code_challenge', 'state', 'nonce'])
       assert.ok((searchParams.get(name)?.length ?? 0) > 30, name);
     const [cookie = ''] = headers['set-cookie'] ?? [];
-    assert.match(cookie, /^__Host-sealpost-way=[\w-]{43}; Max-Age=600; Path=\/; HttpOnly; Secure; SameSite=Lax$/);
+    assert.match(cookie, /^__Host-sealpost-openid=[\w-]{43}; Max-Age=600; Path=\/; HttpOnly; Secure; SameSite=Lax$/);
   });
 
   test('says who somebody is; role and domains are those of console.people', async () => {

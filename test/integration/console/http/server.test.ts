@@ -75,6 +75,18 @@ test('moves to another port when the configuration says so, and sessions stay', 
   moved[Symbol.dispose]();
 });
 
+test('moves to a port that is taken as soon as it is free', async () => {
+  await using site = await ConsoleSite.start();
+  const port = await freePort();
+  const taken = createServer().listen(port, '127.0.0.1');
+  await once(taken, 'listening');
+  const text = await readFile(site.node.configFile, 'utf8');
+  await writeFile(site.node.configFile, text.replace(`port: ${site.port}\n`, `port: ${port}\n`));
+  await site.node.programs.get('all')?.waitForOutput(/the console does not follow its configuration/);
+  taken.close();
+  await waitFor(() => shown(port).catch(() => undefined), { what: 'the console to be at its new port' });
+});
+
 test('a port that is taken keeps the node from starting', async () => {
   const taken = createServer().listen(0, '127.0.0.1');
   await once(taken, 'listening');

@@ -11,7 +11,7 @@ import type { Links } from './links.ts';
 import type { Sessions } from './sessions.ts';
 
 /** What all that is served has in common; it outlives the port, which the configuration may move. */
-export type DeskDeps = {
+export type ConsoleDeps = {
   settings: Settings;
   log: Logger;
   policy: Calls<'console', 'policy'>;
@@ -19,7 +19,7 @@ export type DeskDeps = {
   clientsOf(by: string): Clients;
 };
 
-export type Desk = DeskDeps & {
+export type HttpDeps = ConsoleDeps & {
   sessions: Sessions;
   links: Links;
   traffic: TrafficWatch;
@@ -30,12 +30,12 @@ export type Desk = DeskDeps & {
 /** `console alice`: as the audit log names who changed something. */
 const auditName = ({ name }: Person): string => `console ${name}`;
 
-export function askedBy(person: Person, desk: Desk, signal: AbortSignal): Asked {
-  const { settings, traffic, log } = desk;
+export function askedBy(person: Person, deps: HttpDeps, signal: AbortSignal): Asked {
+  const { settings, traffic, log } = deps;
   return {
     person,
     bounds: new Bounds(person),
-    clients: desk.clientsOf(auditName(person)),
+    clients: deps.clientsOf(auditName(person)),
     config: settings.current,
     ...{ traffic, log, signal },
   };
