@@ -77,6 +77,20 @@ describe('the overview', needs('nats-server'), () => {
     assert.ok(history.at.length > 1 && history.accepted.some((rate) => (rate ?? 0) > 0));
     assert.ok(Object.values(history).every((column) => column.length === history.at.length));
 
+    // One that hangs keeps its connections, and the others are seen all the while.
+    const hanging = until(viewer, ({ nodes }) => nodes[1]?.state === 'silent');
+    await other.programs.get('all')?.pause();
+    assert.ok((await hanging).took < 6000);
+    const times: number[] = [];
+    await until(viewer, ({ at }) => times.push(at) > 4);
+    assert.ok(
+      times.every((at, i) => i === 0 || at - (times[i - 1] ?? at) < 3000),
+      times.join(),
+    );
+    const well = until(viewer, both);
+    other.programs.get('all')?.resume();
+    await well;
+
     const isDown = ({ nodes, alarms }: Overview): boolean =>
       nodes[1]?.state !== 'up' && alarms.some(({ check, about }) => check === 'gone' && about === 'node edge-2');
     const killed = until(viewer, isDown);
@@ -91,5 +105,12 @@ describe('the overview', needs('nats-server'), () => {
     const back = until(viewer, both);
     await other.start();
     await back;
+
+    // Without NATS the console still answers, and says that it knows nothing of the others.
+    const cut = until(viewer, ({ away, nodes }) => away !== undefined && nodes[1]?.state === 'unknown');
+    await nats.kill();
+    const { now: alone } = await cut;
+    assert.equal(alone.nodes[0]?.state, 'up');
+    assert.match(alone.alarms[0]?.text ?? '', /has not reached NATS/);
   });
 });
