@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { JetStreamAccess } from '#cluster/bus/jetstream-access.ts';
 import type { Settings } from '#cluster/config/settings.ts';
 import { webhookHandlers } from '#cluster/webhooks/handlers.ts';
@@ -32,6 +31,7 @@ import { Pacer } from './pacing/pacer.ts';
 import type { DemandBus } from './pacing/shares.ts';
 import { placeOf } from './place.ts';
 import { Signing } from './queue/opening/signing.ts';
+import { mayMove, movesNothing } from './queue/parking/changed-ways.ts';
 import { knownAtStart } from './queue/parking/known-hop.ts';
 import { Queue } from './queue/queue.ts';
 import { Routing } from './queue/routing.ts';
@@ -173,10 +173,11 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
   const obstacle = (slot: Slot) => copies.obstacle(slot);
   const parts = { ...common, routing, pacer, signing, settlement, onSettled, suspended, obstacle };
   const queue = new Queue(parts);
-  told.directives.onChange(() => queue.forgetHops(suspended.released()));
+  told.directives.onChange((changed) => queue.forgetHops((key) => mayMove(key, changed), suspended.released()));
   undo.defer(
     settings.onChange((next, previous) => {
-      queue.forgetHops(isDeepStrictEqual(next.routes, previous.routes) ? [] : suspended.rerouted());
+      if (movesNothing(next, previous)) queue.pump();
+      else queue.forgetHops(() => true, suspended.rerouted());
     }),
   );
   const reporting = await openReports({ ...common, router, copies, queue, onSettled }, tools);
@@ -197,7 +198,7 @@ async function assemble(deps: RouterDeps, pacer: Pacer) {
     hooks,
     begin(delivery: Delivery): void {
       reader = new ReportReader({ ...common, reports }, pacer.begin(delivery));
-      if (!isKnown()) queue.forgetHops([]);
+      if (!isKnown()) queue.forgetHops(() => true, []);
       queue.begin(reader);
       const found = recovery.finish((slot, due) => queue.schedule(slot, due, slot.state));
       void found.then((all) => all && copies.begin(queue, intake));

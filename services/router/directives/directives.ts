@@ -45,7 +45,7 @@ export class Directives {
   readonly #records = new Map<string, Directive>();
   /** Those in force, by the key of their subject. */
   #inForce = new Map<string, Directive>();
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<(changed: readonly Directive[]) => void>();
   #tell: ((directives: Directive[]) => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -174,8 +174,8 @@ export class Directives {
     this.#tell = tell;
   }
 
-  /** Hear when what is in force has changed. */
-  onChange(listener: () => void): void {
+  /** Hear of what has come into force, or is not any more. */
+  onChange(listener: (changed: readonly Directive[]) => void): void {
     this.#listeners.add(listener);
   }
 
@@ -212,13 +212,12 @@ export class Directives {
     for (const record of over) this.#records.delete(keyOf(record));
     if (over.length > 0) this.#disk.remove(over).catch(() => undefined);
     const inForce = new Map([...this.#records].filter(([, { until, ended }]) => until > now && ended !== true));
-    const changed =
-      inForce.size !== this.#inForce.size || [...inForce].some(([key, one]) => this.#inForce.get(key) !== one);
+    const changed = [...differing(inForce, this.#inForce), ...differing(this.#inForce, inForce)];
     this.#inForce = inForce;
     this.#await(now);
-    if (!changed) return;
+    if (changed.length === 0) return;
     this.revision++;
-    for (const listener of this.#listeners) listener();
+    for (const listener of this.#listeners) listener(changed);
   }
 
   /** Look again when the next one ends. */
@@ -247,6 +246,11 @@ export const keyOf = ({ kind, about, name }: DirectiveSubject): string => `${kin
 function named({ kind, about, name }: DirectiveSubject): DirectiveSubject {
   if (about === 'destination') return { kind, about, name };
   return { kind, about, name: name.includes('@') ? mailboxKey(canonicalAddress(name)) : normalizeDomain(name) };
+}
+
+/** Those of some directives that others do not have. */
+function differing(some: ReadonlyMap<string, Directive>, others: ReadonlyMap<string, Directive>): Directive[] {
+  return [...some].flatMap(([key, one]) => (others.get(key) === one ? [] : [one]));
 }
 
 /** Not before what is known of the subject. */

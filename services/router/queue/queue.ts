@@ -129,11 +129,11 @@ export class Queue implements AttemptQueue {
   }
 
   /**
-   * Something has changed on which may depend where mail goes, or how long it waits: look again, now, at what waited for a
-   * next hop, and at other messages that waited for this.
+   * Something has changed on which may depend where mail for these next hops goes, or how long it waits: look again, now, at
+   * what waited for one of them, and at other messages that waited for this.
    */
-  forgetHops(waiting: readonly Slot[]): void {
-    this.#admission.forget();
+  forgetHops(isMeant: (key: string) => boolean, waiting: readonly Slot[]): void {
+    this.#admission.forget(isMeant);
     this.lookAgain(waiting);
   }
 

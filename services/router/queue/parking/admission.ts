@@ -78,9 +78,9 @@ export class Admission {
     return this.#parking.gather(now);
   }
 
-  /** What is known of next hops without reading a message is not so any more: all that waits for one to be back is read. */
-  forget(): void {
-    this.#parking.forget();
+  /** Mail for these next hops, by their keys, may go elsewhere now: what waits for one of them to be back is read. */
+  forget(isMeant: (key: string) => boolean): void {
+    this.#parking.forget(isMeant);
   }
 
   /** Messages that had an obstacle, which are looked at again. */

@@ -27,8 +27,9 @@ import type { Slot, Slots } from '../../store/slots.ts';
  * A message for several next hops is read when it is due for one of them, waits here for all of them that back off, and goes
  * when any of them comes back.
  *
- * When routes change, nobody knows without reading it where mail goes now: everything parked is read, some of it at a
- * time, and so is what waits for a next hop of which the first message goes elsewhere. The same when the wall clock steps.
+ * When routes change, nobody knows without reading it where mail goes now: what is parked for the next hops that this concerns
+ * is read, some of it at a time (changed-ways.ts), and so is what waits for a next hop of which the first message goes
+ * elsewhere. When the wall clock steps, everything is.
  */
 
 /** How soon to look whether a probe is still on its way, and whether what was parked goes on. */
@@ -176,14 +177,15 @@ export class Parking {
       if (slot === undefined) break;
       if (slot.hop < 0 && this.#isWaiting(slot)) this.#call(slot);
     }
-    const again = this.#again.length > 0 ? now + READ_AGAIN_MS : Number.POSITIVE_INFINITY;
-    return Math.min(this.#schedule.first, again);
+    return this.#again.length > 0 ? Math.min(this.#schedule.first, now + READ_AGAIN_MS) : this.#schedule.first;
   }
 
-  /** Routes have changed: what is known of next hops without reading a message is not so any more. */
-  forget(): void {
-    for (const place of [...this.#places.values()]) this.#scatter(place);
-    for (const slot of this.#deps.slots.all()) if (slot.hop > 0) this.#deps.slots.setHop(slot, '');
+  /** Mail for these next hops, by their keys, may go elsewhere now: which of it does is not known without reading it. */
+  forget(isMeant: (key: string) => boolean): void {
+    const { slots } = this.#deps;
+    for (const place of [...this.#places.values()]) if (isMeant(place.key)) this.#scatter(place);
+    for (const slot of slots.all())
+      if (slot.hop > 0 && isMeant(slots.hops.keyOf(slot.hop) ?? '')) slots.setHop(slot, '');
   }
 
   #isShut(key: string, slot: Slot, now: number): boolean {
@@ -199,13 +201,12 @@ export class Parking {
   }
 
   #begin(key: string, hop: number, phase: Place['phase']): Place {
-    const { hops } = this.#deps.slots;
     const place: Place = {
       ...{ at: -1, key, number: Math.abs(hop), phase, probe: undefined },
       ...{ parked: new Fifo<Slot>(), shared: new Set<Slot>(), burst: HANDED_ON },
     };
     // The number is not another's as long as it is compared with.
-    hops.use(key);
+    this.#deps.slots.hops.use(key);
     this.#places.set(key, place);
     return place;
   }
@@ -213,8 +214,7 @@ export class Parking {
   #close(place: Place): void {
     this.#endProbe(place);
     place.phase = 'closed';
-    const pause = this.#deps.pauseOf(place.key);
-    this.#schedule.set(place, pause?.until ?? performance.now());
+    this.#schedule.set(place, this.#deps.pauseOf(place.key)?.until ?? performance.now());
   }
 
   #probe(place: Place, slot: Slot, now: number): void {

@@ -188,9 +188,26 @@ test('when routes change, all that is parked is read, and nothing is known of wh
   fail(HOP, 60_000);
   const later = add('later', HOP);
   for (const id of ['a', 'b']) due(add(id, HOP));
-  parking.forget();
+  parking.forget(() => true);
   assert.deepEqual(look(), ['a', 'b']);
   assert.deepEqual([due(later), slots.hops.size], [false, 0]);
+});
+
+test('what may go elsewhere is read alone', (t) => {
+  const { add, due, fail, look, parking, slots } = setUp(t);
+  for (const hop of [HOP, OTHER]) fail(hop, 60_000);
+  const later = [add('later', HOP), add('later too', OTHER)];
+  for (const [id, hop] of [
+    ['a', HOP],
+    ['b', OTHER],
+  ] as const)
+    due(add(id, hop));
+  parking.forget((key) => key === OTHER);
+  assert.deepEqual(look(), ['b']);
+  assert.deepEqual(
+    later.map(({ hop }) => slots.hops.keyOf(hop)),
+    [HOP, undefined],
+  );
 });
 
 test('what is read again for new routes is read once, though it was read and put off meanwhile', (t) => {
@@ -198,7 +215,7 @@ test('what is read again for new routes is read once, though it was read and put
   fail(HOP, 60_000);
   const [read, waiting] = [add('a', HOP), add('b', HOP)];
   for (const slot of [read, waiting]) due(slot);
-  parking.forget();
+  parking.forget(() => true);
   slots.setHop(read, OTHER);
   assert.deepEqual(look(), ['b']);
 });

@@ -288,6 +288,32 @@ test('when its route changes, mail that waits for a dead next hop goes the new w
   await waitFor(() => peers.arrived.length === 5, { what: 'all mail' });
 });
 
+test('neither a reload that changes no route nor a directive that concerns other mail reads what waits for a next hop', async (t) => {
+  await using folder = await tempDir();
+  await using site = await start(folder.path, HOUR_MS);
+  const { router, peers } = site;
+  const { handlers } = router.service;
+  for (const domain of ['one.example', 'two.example']) await send(router, [`bob@${domain}`], 5);
+  await deferred(router, 10);
+  // All of them are due by now, and parked.
+  await send(router, ['bob@alive.example']);
+  const tried = (): number => peers.tried.length;
+  await waitFor(() => peers.triedAt('mx:alive.example') === 1, { what: 'other mail' });
+  await deferred(router, 11);
+  const [work, before] = [countWork(t), tried()];
+  const { current } = router.settings;
+  router.settings.replace({ ...current, delivery: { ...current.delivery, connections: 3 } });
+  const about = { about: 'domain', by: 'root', forMs: HOUR_MS } as const;
+  await handlers['directive-set']({ ...about, kind: 'suspend', name: 'three.example' }, router.context());
+  peers.alive.add('smtp://other.example');
+  const redirect = { ...about, kind: 'redirect', name: 'one.example', via: 'smtp://other.example' } as const;
+  await handlers['directive-set'](redirect, router.context());
+  await waitFor(() => peers.arrived.length === 5, { what: 'the mail that is redirected' });
+  assert.ok(peers.arrived.every((one) => one.endsWith('bob@one.example smtp://other.example')));
+  assert.equal(work.reads(), 5);
+  assert.equal(tried(), before + 5);
+});
+
 test('what an operator asks for goes, and the rest follows it', async () => {
   await using folder = await tempDir();
   await using site = await start(folder.path, HOUR_MS);
