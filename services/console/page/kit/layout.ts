@@ -1,4 +1,4 @@
-import { html, useEffect } from '/vendor/preact.js';
+import { html, useLayoutEffect } from '/vendor/preact.js';
 import type { ApiProblem } from '../state/api.ts';
 import { problemText } from '../state/api.ts';
 import type { Loaded } from '../state/data.ts';
@@ -13,7 +13,7 @@ type Content = { children?: unknown };
  * the window follows.
  */
 export function PageHead({ title, actions, children }: Content & { title: string; actions?: unknown }) {
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.title = `${title} · Sealpost`;
   }, [title]);
   return html`<header class="page-head">

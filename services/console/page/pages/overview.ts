@@ -4,7 +4,7 @@ import { Note } from '../kit/badge.ts';
 import { Chart } from '../kit/chart.ts';
 import { countText, rateText, shareText } from '../kit/format.ts';
 import { Card, Figure, Figures, PageHead, shown } from '../kit/layout.ts';
-import { useData } from '../state/data.ts';
+import { type Loaded, useData } from '../state/data.ts';
 import { useLive } from '../state/stream.ts';
 import { Alarms } from './overview/alarms.ts';
 import { extended, GAP_MS, type Known, recentShare } from './overview/figures.ts';
@@ -16,7 +16,7 @@ import { verdictOf } from './overview/verdict.ts';
 export default function Overview() {
   const loaded = useData<OverviewReply>('overview');
   const { data: now, stale } = useLive<Moment>('overview');
-  const known = useGrowing(loaded.data, now, loaded.reload);
+  const known = useGrowing(loaded, now);
   return html`
     <${PageHead} title="Overview" />
     ${shown({ ...loaded, data: known }, (all) => html`<${Picture} ...${all} stale=${stale} />`)}
@@ -24,17 +24,18 @@ export default function Overview() {
 }
 
 /** What was read at first, and every moment since; gaps are filled from the history of the server, which has gone on. */
-function useGrowing(
-  first: OverviewReply | undefined,
-  now: Moment | undefined,
-  reload: () => unknown,
-): Known | undefined {
+function useGrowing({ data: first, problem, reload }: Loaded<OverviewReply>, now: Moment | undefined) {
   const [known, setKnown] = useState<Known | undefined>(undefined);
   useEffect(() => {
     if (first !== undefined) setKnown(first);
   }, [first]);
   useEffect(() => {
-    if (now === undefined || known === undefined) return;
+    if (now === undefined) return;
+    if (known === undefined) {
+      // The console has come back since.
+      if (problem !== undefined) void reload();
+      return;
+    }
     if (Math.abs(now.at - known.now.at) > GAP_MS) void reload();
     setKnown(extended(known, now));
   }, [now]);

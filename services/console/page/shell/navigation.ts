@@ -48,8 +48,8 @@ export function Navigation({ session, current }: { session: Session; current: st
 
 /** Whether what is shown is of this moment. */
 function Life() {
-  const { listening, stale } = useLife();
-  if (!listening) return undefined;
+  const { alive, stale } = useLife();
+  if (!alive) return undefined;
   return stale === undefined
     ? html`<span class="life good" title="The figures are of this moment.">live</span>`
     : html`<span class="life bad"><span role="status">no news</span> for ${durationText(stale)}</span>`;

@@ -35,14 +35,14 @@ class Stream {
   #retry: ReturnType<typeof setTimeout> | undefined;
   #watch: ReturnType<typeof setInterval> | undefined;
   #pause = 1000;
-  /** ms since 1970 when something came, or somebody began to listen. */
+  /** ms since 1970 when something came last, or, where nothing has, when it was opened. */
   readonly heard = new Store(Date.now());
-  readonly listening = new Store(false);
+  /** Whether somebody listens, and something has come. */
+  readonly alive = new Store(false);
 
   listen(listener: Listener): () => void {
     if (this.#listeners.size === 0) {
       document.addEventListener('visibilitychange', this.#follow);
-      this.listening.set(true);
     }
     this.#listeners.add(listener);
     this.#follow();
@@ -54,7 +54,7 @@ class Stream {
       }
       document.removeEventListener('visibilitychange', this.#follow);
       this.#close();
-      this.listening.set(false);
+      this.alive.set(false);
     };
   }
 
@@ -87,6 +87,7 @@ class Stream {
         last = Date.now();
         this.#pause = 1000;
         this.heard.set(last);
+        if (!this.alive.value) this.alive.set(true);
         const value: unknown = JSON.parse(data);
         for (const listener of this.#listeners) if (listener.event === event) listener.take(value);
       });
@@ -113,9 +114,9 @@ class Stream {
 
 const stream = new Stream();
 
-/** Whether anything listens, and how long nothing came: for the sign of life beside the navigation. */
-export function useLife(): { listening: boolean; stale: number | undefined } {
-  return { listening: useStore(stream.listening), stale: useStale() };
+/** Whether anything has come to those who listen, and how long nothing did: for the sign of life beside the navigation. */
+export function useLife(): { alive: boolean; stale: number | undefined } {
+  return { alive: useStore(stream.alive), stale: useStale() };
 }
 
 /**
