@@ -236,11 +236,17 @@ test('what nodes must have in common is announced as digests, by section, withou
   const zone = (secret: string, server = '127.0.0.1') => ({
     dns: { zones: [{ name: 'example', update: { server, key: 'k.example', secret } }] },
   });
-  assert.deepEqual(Object.keys(digests()), ['domains', 'keys', 'dns']);
+  assert.deepEqual(Object.keys(digests()), ['domains', 'keys', 'dns', 'webhooks']);
   assert.deepEqual(differs({ domains: [a, b] }), ['domains']);
   assert.deepEqual(differs({ domains: [b, a], limits: { sessions: 3 } }), []);
   assert.deepEqual(differs({ domains: [a, b], keys: { ttl: '2h' } }), ['keys']);
   assert.deepEqual(differs({ domains: [a, b], keys: { ttl: '2h' }, ...zone('c2VjcmV0') }), ['dns']);
   assert.deepEqual(differs({ domains: [a, b], keys: { ttl: '2h' }, ...zone('b3RoZXI=') }), []);
   assert.deepEqual(differs({ domains: [a, b], keys: { ttl: '2h' }, ...zone('b3RoZXI=', '127.0.0.2') }), ['dns']);
+  const hook = (token: string, event: string) => ({
+    webhooks: [{ name: 'ops', url: `https://hooks.example/${token}`, secret: `whsec_${token}`, events: [event] }],
+  });
+  assert.deepEqual(differs(hook('a', 'key.*')), ['domains', 'keys', 'dns', 'webhooks']);
+  assert.deepEqual(differs(hook('b', 'key.*')), []);
+  assert.deepEqual(differs(hook('b', 'alarm.*')), ['webhooks']);
 });
