@@ -55,6 +55,9 @@ export class MessageEvents {
   }
 }
 
+/** With what name we log in at a smart host is nothing to receivers. */
+const withoutUsers = (hop: string): string => hop.replaceAll(/\/\/[^\s,/]*@/g, '//');
+
 function dataOf(
   { id, record }: Message,
   { recipient, nextHop, signatures = [] }: Recipient,
@@ -73,7 +76,7 @@ function dataOf(
     ...(original !== undefined && { originalTo: original }),
     ...(journal !== undefined && { journal: journal.rule }),
     ...{ arrived: new Date(record.arrived).toISOString(), size },
-    ...(nextHop !== undefined && { nextHop }),
+    ...(nextHop !== undefined && { nextHop: withoutUsers(nextHop) }),
     ...(host !== undefined && { host }),
     reply: {
       code: reply.code,

@@ -103,6 +103,20 @@ test('a webhook hears of what it wants alone, and of its domains: sender, recipi
   assert.equal(all.receiver.received.length, 3);
 });
 
+test('with what name this server logs in at a smart host is told to nobody', async () => {
+  await using temp = await tempDir('hooks');
+  await using receiver = await Receiver.start();
+  const entry = { name: 'ops', url: receiver.url, secret: SECRET, events: ['message.*'] };
+  const routes = [{ to: '*', via: 'smtp://relay@edge.example@127.0.0.1:2525', password: 'x', tls: 'verified' }];
+  await using router = await TestRouter.start(temp.path, { config: { webhooks: [entry], routes } });
+  await router.send({ envelope: envelope(['bob@peer.example']) });
+  const given = await router.delivery.next();
+  assert.match(given.hop.key, /relay@edge\.example@/);
+  await given.end('delivered', OK);
+  const [event] = await told(receiver, 1);
+  assert.match(String(event?.data['nextHop']), /^smtp:\/\/127\.0\.0\.1:2525/);
+});
+
 test('what was settled is told by the next process, where this one ended before', async () => {
   await using all = await start({ events: ['message.delivered'] });
   all.receiver.react = () => ({ status: 503 });
