@@ -78,7 +78,10 @@ test('docs/install/one-machine.md, on an empty machine', options, async () => {
   );
   await publishKey(site, await machine.must('sealpost keys export-dns example.com s2026'));
   await machine.eventually(active('s2026'), 'the key to sign');
-  const path = await machine.eventually('grep -l alice@example.com /run/mail-inside/*', 'the mail of alice');
+  // It may wait for the mailboxes too, which were not there at first.
+  const again = 'sealpost queue retry --recipient alice@example.com --yes >/dev/null || true';
+  const find = `${again}\ngrep -l alice@example.com /run/mail-inside/*`;
+  const path = await machine.eventually(find, 'the mail of alice');
   await site.verify(path.trim(), 's2026');
 });
 
