@@ -1,8 +1,9 @@
+import { keyRoutes } from './keys.ts';
 import { overviewEvents, overviewRoutes } from './overview.ts';
 import type { EventSource, Route } from './route.ts';
 
 /** Every area of the API. */
-export const ROUTES: readonly Route[] = [...overviewRoutes];
+export const ROUTES: readonly Route[] = [...overviewRoutes, ...keyRoutes];
 
 /** What `GET /api/events` can tell. */
 export const EVENTS: readonly EventSource[] = [overviewEvents];

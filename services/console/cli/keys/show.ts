@@ -1,11 +1,11 @@
 import { SealpostError } from '#shared/errors.ts';
 import type { DnsView, KeyStatus } from '#shared/keys/key-status.ts';
 import { formatDuration, formatTime } from '#shared/units.ts';
+import { liveNodes } from '../../reports/keys/overview.ts';
 import { leavesNothing, recordOf, removalText, zoneText } from '../../reports/keys/record.ts';
 import { dnsText, exposureText, nextText, nodesText, problemText } from '../../reports/keys/text.ts';
 import { type CommonOptions, print, withStore } from '../context.ts';
 import { cleanLines, pairs, table } from '../table.ts';
-import { liveNodes } from './list.ts';
 
 /** `sealpost keys show` and `keys export-dns`: one key. */
 

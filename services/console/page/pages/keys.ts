@@ -1,6 +1,13 @@
 import { html } from '/vendor/preact.js';
-import { PageHead } from '../kit/layout.ts';
+import type { PageProps } from '../pages.ts';
+import { KeyList } from './keys/list.ts';
+import { OneKey } from './keys/one-key.ts';
+import { Rotation } from './keys/rotation.ts';
 
-export default function Page() {
-  return html`<${PageHead} title="Keys" />`;
+/** DKIM keys: all of them at /keys, one at /keys/DOMAIN/SELECTOR, the rotation of a domain at /keys/DOMAIN. */
+
+export default function Keys({ rest: [domain, selector] }: PageProps) {
+  if (domain === undefined) return html`<${KeyList} />`;
+  if (selector === undefined) return html`<${Rotation} domain=${domain} />`;
+  return html`<${OneKey} domain=${domain} selector=${selector} />`;
 }
