@@ -1,13 +1,7 @@
 import type { IconName } from './kit/icon.ts';
-import type { Place } from './state/router.ts';
+import type { PageProps } from './state/router.ts';
 
 /** The pages of the console, in the order of the navigation. */
-
-export type PageProps = {
-  /** What follows the path of the page, decoded: `['3f2a']` of /messages/3f2a. */
-  rest: readonly string[];
-  query: Place['query'];
-};
 
 export type Page = {
   /** Its address, and that of everything below. */

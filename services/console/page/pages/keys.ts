@@ -1,5 +1,5 @@
 import { html } from '/vendor/preact.js';
-import type { PageProps } from '../pages.ts';
+import type { PageProps } from '../state/router.ts';
 import { KeyList } from './keys/list.ts';
 import { OneKey } from './keys/one-key.ts';
 import { Rotation } from './keys/rotation.ts';

@@ -7,6 +7,13 @@ import { Store, useStore } from './store.ts';
 
 export type Place = { path: string; query: URLSearchParams };
 
+/** What a page gets. */
+export type PageProps = {
+  /** What follows the path of the page, decoded: `['3f2a']` of /messages/3f2a. */
+  rest: readonly string[];
+  query: Place['query'];
+};
+
 const place = new Store<Place>({ path: '/', query: new URLSearchParams() });
 
 export const usePlace = (): Place => useStore(place);
