@@ -1,18 +1,23 @@
+import type { SignInWays } from '#services/console/schemas/session.ts';
 import { html, useEffect, useState } from '/vendor/preact.js';
 import { Note } from '../kit/badge.ts';
 import { Choice, TextField } from '../kit/form.ts';
 import { Mark } from '../kit/icon.ts';
 import { Prose } from '../kit/layout.ts';
 import { post, problemText } from '../state/api.ts';
+import { useData } from '../state/data.ts';
 import { go } from '../state/router.ts';
 import { enter, type Session } from '../state/session.ts';
 
 /**
- * The sign-in: a one-time link, an address with its password, or a token. It stands at the address that was asked for, so
+ * The sign-in: a one-time link, the password of a user, a token, or an OpenID provider, where there is one. It stands at the address that was asked for, so
  * that whoever signs in is there when it is done.
  */
 
 type Way = 'password' | 'token';
+
+const NOT_AT_PROVIDER =
+  'Your provider did not sign you in, or you have no entry in console.people. The log of the console has the reason.';
 
 export function SignIn({ reason }: { reason?: string | undefined }) {
   const [problem, setProblem] = useState<unknown>(undefined);
@@ -33,12 +38,19 @@ export function SignIn({ reason }: { reason?: string | undefined }) {
     const link = takeLink();
     if (link !== undefined) void prove({ link });
   }, []);
+  const ways = useData<SignInWays>('sign-in');
+  const refused = problem === undefined && new URLSearchParams(location.search).get('refused') === 'openid';
   return html`<main class="sign-in">
     <div class="card">
       <h1><${Mark} /> Sealpost</h1>
       ${reason !== undefined && problem === undefined && html`<div role="status"><${Note} tone="info" title=${reason} /></div>`}
       ${problem !== undefined && html`<div role="alert"><${Note} tone="bad" title=${html`<${Prose} text=${problemText(problem)} />`} /></div>`}
+      ${refused && html`<div role="alert"><${Note} tone="bad" title=${NOT_AT_PROVIDER} /></div>`}
       <${Ways} prove=${prove} busy=${busy} />
+      ${
+        ways.data?.ways.includes('openid') &&
+        html`<p><button type="button" onClick=${() => location.assign('/api/sign-in/openid')}>Sign in at your provider</button></p>`
+      }
       <p class="soft">
         No way in? On a node of the cluster, <code>sealpost console link</code> prints a link that signs in once.
       </p>
@@ -74,7 +86,7 @@ function Ways({ prove, busy }: { prove: (proof: Record<string, string>) => Promi
         ? html`<${TextField} key="token" label="Token" type="password" required value=${token} onValue=${setToken}
             autocomplete="off" hint="One of those in the configuration, at console.tokens." />`
         : html`
-          <${TextField} key="user" label="Address" required value=${user} onValue=${setUser} autocomplete="username" />
+          <${TextField} key="user" label="User" required value=${user} onValue=${setUser} autocomplete="username" />
           <${TextField} key="password" label="Password" type="password" required value=${password} onValue=${setPassword}
             autocomplete="current-password" />
         `

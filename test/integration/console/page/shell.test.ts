@@ -33,7 +33,7 @@ describe('the console in a browser', { ...needs('chromium'), timeout: 180_000 },
       await page.getByRole('button', { name: 'Sign in' }).waitFor();
       assert.equal(await page.getByRole('navigation').count(), 0);
       assert.deepEqual(await window.violations(), []);
-      await page.getByLabel('Address').fill('nobody@example.com');
+      await page.getByLabel('User').fill('nobody@example.com');
       await page.getByLabel('Password', { exact: true }).and(page.locator('input[type=password]')).fill('wrong');
       await page.getByRole('button', { name: 'Sign in' }).click();
       await page
