@@ -1,9 +1,7 @@
 import { resolve } from 'node:path';
-import { loadNeks } from '#cluster/config/nek.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { VERSION } from '#cluster/version.ts';
 import type { RecordMap } from '#services/credential-store/contract.ts';
-import type { Nek } from '#shared/dkim/nek.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { formatSize } from '#shared/units.ts';
 import type { Progress } from '../mail/bulk/progress.ts';
@@ -12,7 +10,7 @@ import { entryOf, FORMAT, type Head, type Manifest } from './archive/manifest.ts
 import { ArchiveWriter, type Sink } from './archive/writer.ts';
 import { ownerOf } from './closed-store.ts';
 import { addFile, foldersOf, listFiles } from './files.ts';
-import { NeededNeks } from './neks.ts';
+import { NeededNeks, neksIn } from './neks.ts';
 import { openSources, type Sources } from './sources.ts';
 
 /**
@@ -107,17 +105,11 @@ class Making {
     for (const path of files) parts.files.push(await addFile(archive, path));
     const keys = await this.#addRecords('keys');
     const directory = await this.#addRecords('directory');
-    this.#needed.assertIn(await this.#neks());
+    this.#needed.assertIn(await neksIn(parts.files, this.#options.config));
     const { queues, missing } = await this.#addQueues();
     const { up, silent } = this.#sources.routers;
     const records = { node: keys.node, keys: keys.folder, directory: directory.folder };
     return { ...parts, records, queues, nodes: [...up, ...silent].toSorted(), missing };
-  }
-
-  /** The NEKs that are in the backup. */
-  async #neks(): Promise<Nek[]> {
-    const { credentials, tls } = this.#options.config;
-    return [...(await loadNeks(credentials.nek)), ...(await loadNeks(tls?.nek, undefined, 'tls.nek'))];
   }
 
   async #environment(): Promise<Manifest['environment']> {

@@ -1,5 +1,32 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { loadNeks, type NekOption } from '#cluster/config/nek.ts';
+import type { Config } from '#cluster/config/schema/schema.ts';
 import { describeNeks, type Nek } from '#shared/dkim/nek.ts';
 import { SealpostError } from '#shared/errors.ts';
+import type { FilePart } from './archive/manifest.ts';
+
+/**
+ * The NEKs that a backup with these files has. Fails with `file-unreadable` where one of their files was changed since it was
+ * taken in, and as `loadNeks` does.
+ */
+export async function neksIn(files: readonly FilePart[], { credentials, tls }: Config): Promise<Nek[]> {
+  const neks: Nek[] = [];
+  const sources: [Config['credentials']['nek'], NekOption][] = [
+    [credentials.nek, 'credentials.nek'],
+    [tls?.nek, 'tls.nek'],
+  ];
+  for (const [source, option] of sources) {
+    neks.push(...(await loadNeks(source, undefined, option)));
+    if (typeof source !== 'string') continue;
+    const sha256 = createHash('sha256')
+      .update(await readFile(source))
+      .digest('hex');
+    if (files.some((file) => file.path === source && file.sha256 === sha256)) continue;
+    throw new SealpostError('file-unreadable', `${source} was changed while the backup was made: try again`);
+  }
+  return neks;
+}
 
 /**
  * Which NEKs the records of a backup need: without them no key of it signs again and nobody logs in, and a backup that
