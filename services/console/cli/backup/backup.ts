@@ -108,8 +108,14 @@ class Making {
     this.#needed.assertIn(await neksIn(parts.files, this.#options.config));
     const { queues, missing } = await this.#addQueues();
     const { up, silent } = this.#sources.routers;
-    const records = { node: keys.node, keys: keys.folder, directory: directory.folder };
-    return { ...parts, records, queues, nodes: [...up, ...silent].toSorted(), missing };
+    const { node } = keys;
+    return {
+      ...parts,
+      records: { node, keys: keys.folder, directory: directory.folder },
+      queues,
+      nodes: [...up, ...silent].toSorted(),
+      missing,
+    };
   }
 
   async #environment(): Promise<Manifest['environment']> {
@@ -126,7 +132,7 @@ class Making {
 
   async #addRecords(map: RecordMap) {
     const folder = this.#archive.folder();
-    let [node, page] = ['', 0];
+    let [node, page, count] = ['', 0, 0];
     for await (const { records, behind, lost, ...from } of this.#sources.recordsOf(map)) {
       node = from.node;
       if (page === 0 && behind !== undefined) this.#warn(`node ${node} may not have the newest records: ${behind}`);
@@ -134,10 +140,11 @@ class Making {
       for (const json of records) this.#needed.add(json);
       const text = Buffer.from(records.map((json) => `${json}\n`).join(''));
       if (records.length > 0) await folder.add(entryOf.records(map, ++page), text);
+      count += records.length;
       this.#records += records.length;
       this.#show(text.length);
     }
-    return { node, folder: folder.end() };
+    return { node, folder: { ...folder.end(), records: count } };
   }
 
   async #addQueues(): Promise<Pick<Manifest, 'queues' | 'missing'>> {

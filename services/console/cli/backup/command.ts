@@ -73,7 +73,7 @@ function tell(
   if (file === '-') return;
   const { created, node, files, records, queues, missing } = manifest;
   const messages = queues.reduce((sum, one) => sum + one.messages, 0);
-  const counts = { files: files.length, keys: records.keys.entries, directory: records.directory.entries };
+  const counts = { files: files.length, keys: records.keys.records, directory: records.directory.records };
   const value = { file, ...written, created, node, ...counts, messages, absent, missing, warnings };
   print(options, value, () =>
     [

@@ -108,18 +108,15 @@ class Parts {
     const told = Head.parse(manifest);
     if (!isDeepStrictEqual(told, head)) throw damaged(new Error(`${HEAD} and ${MANIFEST} tell different things`));
     const digestOf = ({ size, sha256 }: Digest): Digest => ({ size, sha256 });
+    const folderOf = ({ entries, ...digest }: Digest & { entries: number }) => ({ entries, ...digestOf(digest) });
     const same =
       isDeepStrictEqual(this.#files, new Map(files.map((file) => [file.path, digestOf(file)]))) &&
       isDeepStrictEqual(this.#environment, new Map(environment.map((one) => [one.name, digestOf(one)]))) &&
-      isDeepStrictEqual(this.#records.keys.end(), records.keys) &&
-      isDeepStrictEqual(this.#records.directory.end(), records.directory) &&
+      isDeepStrictEqual(this.#records.keys.end(), folderOf(records.keys)) &&
+      isDeepStrictEqual(this.#records.directory.end(), folderOf(records.directory)) &&
       isDeepStrictEqual(
         new Map([...this.#queues].map(([node, folder]) => [node, folder.end()])),
-        new Map(
-          queues
-            .filter(({ entries }) => entries > 0)
-            .map(({ node, entries, size, sha256 }) => [node, { entries, size, sha256 }]),
-        ),
+        new Map(queues.filter(({ entries }) => entries > 0).map((queue) => [queue.node, folderOf(queue)])),
       ) &&
       queues.every(({ node, messages }) => (this.messages.get(node)?.length ?? 0) === messages);
     if (!same) throw damaged(new Error('its parts are not those of which its manifest tells'));

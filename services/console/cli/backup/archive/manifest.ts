@@ -20,6 +20,8 @@ export type Digest = z.infer<typeof Digest>;
 /** Entries below one folder, one after the other: of each its name, a NUL, its size, a NUL and its content. */
 const Folder = Digest.extend({ entries: z.number().int().nonnegative() });
 
+const Records = Folder.extend({ records: z.number().int().nonnegative() });
+
 export const Head = z.object({
   format: z.literal(FORMAT),
   /** The version of Sealpost that made it. */
@@ -52,8 +54,8 @@ export const Manifest = Head.extend({
   folders: z.array(Place),
   /** Environment variables that had NEKs. */
   environment: z.array(Digest.extend({ name: z.string() })),
-  /** Records by map; `node`: whose. */
-  records: z.object({ node: z.string(), keys: Folder, directory: Folder }),
+  /** Records by map, an entry for each page of them; `node`: whose. */
+  records: z.object({ node: z.string(), keys: Records, directory: Records }),
   queues: z.array(Folder.extend({ node: z.string(), messages: z.number().int(), damaged: z.array(z.string()) })),
   /** The nodes of the cluster with a router, and those of them that did not answer for their queue. */
   nodes: z.array(z.string()),

@@ -52,7 +52,11 @@ async function make(sink: (bytes: Uint8Array) => Promise<void>, closed = lock): 
   const manifest: Manifest = {
     ...head,
     ...{ files, folders: [{ path: '/etc', mode: 0o755, uid: 0, gid: 0 }], environment: [] },
-    records: { node: 'edge-1', keys: keys.end(), directory: archive.folder().end() },
+    records: {
+      node: 'edge-1',
+      keys: { ...keys.end(), records: 2 },
+      directory: { ...archive.folder().end(), records: 0 },
+    },
     queues: [{ node: 'edge-1', messages: 1, damaged: [], ...mail.end() }],
     ...{ nodes: ['edge-1'], missing: [] },
   };
@@ -192,7 +196,11 @@ describe('an archive that opens and is no backup', () => {
   const manifest: Manifest = {
     ...head,
     ...{ files: [], folders: [], environment: [], queues: [], nodes: ['edge-1'], missing: [] },
-    records: { node: 'edge-1', keys: emptyFolder(), directory: emptyFolder() },
+    records: {
+      node: 'edge-1',
+      keys: { ...emptyFolder(), records: 0 },
+      directory: { ...emptyFolder(), records: 0 },
+    },
   };
   const first: TarFile = { name: HEAD, text: JSON.stringify(head) };
   const last: TarFile = { name: MANIFEST, text: JSON.stringify(manifest) };
