@@ -41,7 +41,10 @@ export class Machine implements AsyncDisposable {
     const temp = await tempDir('machine');
     const script = fileURLToPath(new URL('prepare.sh', import.meta.url));
     const args = ['--mount', '--net', '--uts', '--pid', '--fork', '--kill-child', '--mount-proc'];
-    const program = new Program('unshare', [...args, 'bash', script, ROOT, dirname(process.execPath), temp.path]);
+    // Also where this process is killed.
+    const within = ['setpriv', '--pdeathsig', 'KILL'];
+    const inside = ['bash', script, ROOT, dirname(process.execPath), temp.path];
+    const program = new Program('unshare', [...args, ...inside], { within });
     try {
       await program.waitForOutput(/^ready$/m);
       const children = await readFile(`/proc/${program.pid}/task/${program.pid}/children`, 'utf8');

@@ -41,7 +41,7 @@ export async function runImport(
 ): Promise<void> {
   const { plan, open } = await decided(planner, options);
   complete(plan, options);
-  const yaml = plan.draft.yaml(`Made of ${basename(source)} by "sealpost import".`);
+  const yaml = plan.draft.yaml(`Made of ${basename(resolve(source))} by "sealpost import".`);
   await assertValid(yaml, open, options);
   const written = options.dryRun ? [] : await write(plan, yaml, options.out);
   const { problems, warnings } = options.dryRun ? { problems: [], warnings: [] } : await findings(options.out);

@@ -2,6 +2,7 @@ import { parseFilterUrl } from '#cluster/config/schema/filters/url.ts';
 import { type Ini, isTrue } from '../../import/haraka/folder.ts';
 import { domainEntry } from '../entries.ts';
 import { type Answer, already, none, problem, taken, toDo } from '../plan.ts';
+import { durationText } from '../units.ts';
 import { answerIni, type Handler, type Handlers, NOT_RUN, runs, type State } from './state.ts';
 
 /** Plugins that look at clients, senders and messages, with their files. */
@@ -148,8 +149,9 @@ function zonesAnswer({ draft }: State, ini: Ini, names: readonly string[]): Answ
 function period({ draft }: State, option: string, value: string): Answer {
   const seconds = Number(value);
   if (!Number.isInteger(seconds) || seconds < 1) return problem(`"${value}" is not a number of seconds: not taken`);
-  draft.set(option, `${seconds}s`);
-  return taken(`${seconds}s`, option);
+  const text = durationText(1000 * seconds);
+  draft.set(option, text);
+  return taken(text, option);
 }
 
 function hardFail({ draft }: State, value: string): Answer {

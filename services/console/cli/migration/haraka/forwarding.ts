@@ -36,9 +36,9 @@ export async function forwarding(state: State, tls: Tls): Promise<void> {
   await recipientRoutes(state);
   unrouted(state);
   const draft = state.draft;
-  for (const to of tls.forced) draft.merge('routes', 'to', { ...routeTo(state, to), to, tls: 'verified' });
+  for (const to of tls.forced) draft.merge('routes', 'to', { to, ...routeTo(state, to), tls: 'verified' });
   for (const to of tls.without.filter((t) => !tls.forced.includes(t)))
-    draft.merge('routes', 'to', { ...routeTo(state, to), to, tls: 'off' });
+    draft.merge('routes', 'to', { to, ...routeTo(state, to), tls: 'off' });
   const list = routesOf(state);
   // Written out, as the list is short and its end is what people look for.
   if (list.length > 0 && list.every(({ to, from }) => to !== '*' || from !== undefined))

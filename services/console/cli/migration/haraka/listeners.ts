@@ -34,7 +34,8 @@ export async function listeners(state: State, tls: Tls): Promise<void> {
       ...{ kind, port, tls: tlsOf(port, implicit, runs(state, 'tls') && !tls.clear.has(port)) },
       ...(kind === 'relay' && logIns && !forUsers && { auth: 'tls' }),
       ...(address !== undefined && { address }),
-      ...state.eachListener,
+      // Each has its own list, which would be an alias of YAML else.
+      ...structuredClone(state.eachListener),
     };
     state.tell(place, text, addListener({ draft: state.draft, bound: [] }, listener, tls.certificate));
   }

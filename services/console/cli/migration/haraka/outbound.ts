@@ -1,5 +1,6 @@
 import { isTrue } from '../../import/haraka/folder.ts';
 import { type Answer, already, none, problem, taken, toDo } from '../plan.ts';
+import { durationText } from '../units.ts';
 import { count, seconds } from './server.ts';
 import { answerIni, type Handlers, type State } from './state.ts';
 
@@ -71,7 +72,8 @@ function intervals({ draft }: State, text: string): Answer {
   const expire = Math.min(MOST, Math.max(LEAST_EXPIRE, sum));
   const max = Math.min(expire, Math.max(1, ...waits));
   const first = Math.min(max, Math.max(1, waits[0] ?? 1));
-  draft.set('queue.expire', `${expire}s`);
-  draft.set('queue.retry', { first: `${first}s`, max: `${max}s` });
-  return taken(`first after ${first}s, at most every ${max}s, for ${expire}s`, 'queue.retry', 'queue.expire');
+  const [wait, longest, whole] = [first, max, expire].map((seconds) => durationText(1000 * seconds));
+  draft.set('queue.expire', whole);
+  draft.set('queue.retry', { first: wait, max: longest });
+  return taken(`first after ${wait}, then up to ${longest}, for ${whole}`, 'queue.retry', 'queue.expire');
 }

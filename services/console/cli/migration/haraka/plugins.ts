@@ -16,7 +16,7 @@ export async function plugins(state: State): Promise<void> {
   for (const { place, text } of await state.folder.lines('plugins')) state.tell(place, text, answerTo(nameOf(text)));
 }
 
-function answerTo(name: string): Answer {
+export function answerTo(name: string): Answer {
   const found = Object.hasOwn(PLUGINS, name) ? PLUGINS[name] : FAMILIES.find(([pattern]) => pattern.test(name))?.[1];
   return (
     found ??

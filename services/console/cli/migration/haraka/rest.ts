@@ -1,4 +1,5 @@
 import { type Answer, already, none, toDo } from '../plan.ts';
+import { answerTo as pluginAnswer } from './plugins.ts';
 import type { State } from './state.ts';
 
 /** Files that no other part of the import has read: what each is, so that none is passed over in silence. */
@@ -13,9 +14,9 @@ function answerTo(name: string, plugins: readonly string[]): Answer {
   const plugin = plugins.find(
     (one) => one === stem || one.endsWith(`/${stem}`) || one.endsWith(`/${stem.replace(/^auth_/, '')}`),
   );
-  return plugin === undefined
-    ? none('no plugin that runs is known to read it')
-    : toDo(`of the plugin ${plugin}: not read; see what is said of it`);
+  if (plugin === undefined) return none('no plugin that runs is known to read it');
+  const answer = pluginAnswer(plugin);
+  return answer.verdict === 'taken' ? toDo(`of the plugin ${plugin}: not read`) : answer;
 }
 
 const FAMILIES: readonly (readonly [RegExp, Answer])[] = [

@@ -3,6 +3,7 @@ import { parseNetwork } from '#shared/address/ip-address.ts';
 import { type IniEntry, isTrue } from '../../import/haraka/folder.ts';
 import { domainEntry } from '../entries.ts';
 import { type Answer, already, none, problem, taken, toDo } from '../plan.ts';
+import { durationText, sizeText } from '../units.ts';
 import { answerIni, type Handler, type Handlers, type State } from './state.ts';
 
 /**
@@ -156,7 +157,7 @@ function size({ draft }: State, { value }: IniEntry): Answer {
   if (bytes === 0) return none('0 has no counterpart: the default is taken');
   const least = 64 * 1024;
   const used = Math.max(least, bytes);
-  const text = used % 1024 ** 2 === 0 ? `${used / 1024 ** 2}MB` : `${Math.ceil(used / 1024)}KB`;
+  const text = sizeText(used);
   draft.set('limits.message-size', text);
   // A header cannot be larger than a message.
   if (used < 256 * 1024) draft.set('limits.header-size', text);
@@ -175,6 +176,7 @@ export function seconds({ draft }: State, option: string, { value }: IniEntry): 
   const number = /^\d{1,7}$/.test(value) ? Number(value) : Number.NaN;
   if (!(number >= 0)) return problem(`"${value}" is not a number of seconds: not taken`);
   if (number === 0) return none('0 has no counterpart: the default is taken');
-  draft.set(option, `${number}s`);
-  return taken(`${number}s`, option);
+  const text = durationText(1000 * number);
+  draft.set(option, text);
+  return taken(text, option);
 }

@@ -1,5 +1,6 @@
 import { parseDuration, parseSize } from '#shared/units.ts';
 import { type Answer, none, problem, taken } from '../plan.ts';
+import { durationText, sizeText } from '../units.ts';
 import type { State } from './state.ts';
 
 /** Parameters that are a number, a size or a time here too. */
@@ -84,21 +85,6 @@ function amountOf(text: string, kind: Kind): number | undefined {
   if (kind === 'count' || kind === 'bytes') return unit === undefined ? Number(digits) : undefined;
   return Number(digits) * (UNITS[(unit ?? kind).toLowerCase()] ?? 1000);
 }
-
-/** `10MB`, in the largest unit that is exact. */
-const sizeText = (bytes: number): string =>
-  bytes % 1024 ** 2 === 0 ? `${bytes / 1024 ** 2}MB` : bytes % 1024 === 0 ? `${bytes / 1024}KB` : `${bytes}B`;
-
-const durationText = (ms: number): string => {
-  for (const [unit, length] of [
-    ['d', DAY_MS],
-    ['h', 3_600_000],
-    ['m', 60_000],
-  ] as const) {
-    if (ms > 0 && ms % length === 0) return `${ms / length}${unit}`;
-  }
-  return `${Math.round(ms / 1000)}s`;
-};
 
 const bytesOf = (text: unknown): number | undefined => (typeof text === 'string' ? parseSize(text) : undefined);
 const msOf = (text: unknown): number | undefined => (typeof text === 'string' ? parseDuration(text) : undefined);

@@ -313,7 +313,7 @@ test('a plugin that nobody knows, and a file that no plugin reads, have their li
     'lost.ini': 'x=1\n',
   });
   assert.match(lines('company-footer')[0]?.text ?? '', /not known to this import/);
-  assert.match(lines('company-footer.ini')[0]?.text ?? '', /of the plugin company-footer: not read/);
+  assert.match(lines('company-footer.ini')[0]?.text ?? '', /not known to this import/);
   assert.equal(lines('haraka-plugin-geoip')[0]?.verdict, 'none');
   assert.match(lines('lost.ini')[0]?.text ?? '', /no plugin that runs/);
 });
