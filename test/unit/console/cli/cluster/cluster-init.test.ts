@@ -214,6 +214,24 @@ describe('sealpost cluster init, again', () => {
     assert.match(readFileSync(join(dir.path, 'nats/users.conf'), 'utf8'), /"of-the-administrator"/);
   });
 
+  test('settings of the administrator for NATS stay, and nats.conf reads them last', async () => {
+    await using dir = await tempDir('init');
+    await initCluster(dir.path, HOSTS);
+    const file = join(dir.path, 'nats/local.conf');
+    await writeFile(file, 'max_payload: 2MB\n');
+    const { written } = await initCluster(dir.path, { ...HOSTS, nats: [...HOSTS.nats, 'nats-9'] });
+    assert.ok(written.includes('nats/server.pem'), 'something else changed');
+    assert.equal(readFileSync(file, 'utf8'), 'max_payload: 2MB\n');
+    assert.match(
+      readFileSync(join(dir.path, 'nats/nats.conf'), 'utf8'),
+      /include "users\.conf"\ninclude "local\.conf"\n$/,
+    );
+    // A cluster of an earlier version has none: nats-server would not start.
+    await rm(file);
+    await initCluster(dir.path, HOSTS);
+    assert.match(readFileSync(file, 'utf8'), /^# Settings of your own/);
+  });
+
   test('a certificate of the administrator stays, whatever its names and its end', async () => {
     await using dir = await tempDir('init');
     const own = await createSelfSigned({ dns: ['mx.example.com'] }, 3);
