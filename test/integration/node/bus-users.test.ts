@@ -101,6 +101,7 @@ async function wholeNode({ server, login }: GuardedServer) {
     node: { name: 'edge-1', data: join(path, 'data') },
     bus: { servers: [server.url], user, password: password.reveal() },
     listeners: [{ name: 'mx', kind: 'relay', address: '127.0.0.1', port: 0, tls: 'none' }],
+    console: { port: 0 },
     log: { level: 'warn' },
   });
   const node = undo.use(await startNode({ config, log }));
