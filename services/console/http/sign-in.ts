@@ -4,8 +4,9 @@ import type { z } from 'zod';
 import { readMachine } from '#cluster/machine.ts';
 import { VERSION } from '#cluster/version.ts';
 import { parseIp } from '#shared/address/ip-address.ts';
-import { SealpostError } from '#shared/errors.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
 import { newId } from '#shared/ids.ts';
+import { LimitedLog } from '#shared/limited-log.ts';
 import { printable } from '#shared/text.ts';
 import type { Person } from '../api/access.ts';
 import { SessionReply, SignIn, SignInWays } from '../schemas/session.ts';
@@ -47,7 +48,7 @@ export function serveSignIn(app: FastifyInstance, deps: HttpDeps): void {
       response: { 200: jsonSchema(SessionReply, 'output') },
     },
     preParsing: async (request) => requireOwnPage(request, deps.origin()),
-    handler: async (request, reply) => signIn(request, reply, deps),
+    handler: refusalsLogged(app, deps),
   });
   app.route({
     method: 'POST',
@@ -69,16 +70,35 @@ export function serveSignIn(app: FastifyInstance, deps: HttpDeps): void {
   });
 }
 
-async function signIn(request: FastifyRequest, reply: FastifyReply, deps: HttpDeps): Promise<SessionReply> {
-  const given = parsePart('body', SignIn, request.body) as z.output<typeof SignIn>;
+type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<SessionReply>;
+
+/** The log has why nobody was signed in; strangers can cause that at any rate. */
+function refusalsLogged(app: FastifyInstance, deps: HttpDeps): Handler {
+  const refusals = new LimitedLog();
+  app.addHook('onClose', async () => refusals.close());
+  return async (request, reply) => {
+    const given = parsePart('body', SignIn, request.body) as z.output<typeof SignIn>;
+    try {
+      return await signIn(given, request, reply, deps);
+    } catch (error) {
+      const fields = { by: wayOf(given), peer: request.ip, error: errorText(error) };
+      refusals.say(request.ip, (repeated) => deps.log.warn({ ...fields, ...repeated }, 'not signed in to the console'));
+      throw error;
+    }
+  };
+}
+
+async function signIn(
+  given: SignIn,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  deps: HttpDeps,
+): Promise<SessionReply> {
   const { sessions, settings, log } = deps;
   const proof = await prove(given, request, deps);
   const person = proof && personOf(proof, settings.current);
   if (proof === undefined || person === undefined) {
-    throw new SealpostError(
-      'sign-in-failed',
-      FAILED['link' in given ? 'link' : 'token' in given ? 'token' : 'password'],
-    );
+    throw new SealpostError('sign-in-failed', FAILED[wayOf(given)]);
   }
   // Whoever was signed in with this browser before is not any more.
   const before = sessions.use(request.cookies[COOKIE] ?? '');
@@ -88,6 +108,9 @@ async function signIn(request: FastifyRequest, reply: FastifyReply, deps: HttpDe
   log.info({ person: name, role, by: proof.by, peer: request.ip }, 'signed in to the console');
   return sessionReply(person, deps);
 }
+
+const wayOf = (given: SignIn): keyof typeof FAILED =>
+  'link' in given ? 'link' : 'token' in given ? 'token' : 'password';
 
 const FAILED = {
   password: 'the password is not right, or the user has no entry in console.people',

@@ -96,6 +96,9 @@ describe('refused', () => {
   test('tokens, links and cookies that are none', async () => {
     using browser = site.client();
     assert.equal((await browser.signIn({ token: 'robot-robot-robot-robo' })).status, 401);
+    const log = site.node.programs.get('all');
+    await log?.waitForOutput(/"peer":"127\.0\.0\.1".*not signed in to the console/);
+    assert.doesNotMatch(log?.output ?? '', /robot-robot/);
     assert.equal((await browser.signIn({ link: 'https://localhost/sign-in/link#AAAA' })).status, 401);
     browser.cookie = '__Host-sealpost=AAAA';
     assert.equal((await browser.get('/api/session')).status, 401);
