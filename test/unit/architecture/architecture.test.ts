@@ -27,6 +27,7 @@ const TESTED_ELSEWHERE: Record<string, string> = {
   architecture: 'the tree itself',
   node: 'services/node.ts: whole nodes from end to end',
   'credential-store/life/simulation': 'a simulated cluster for the tests beside it',
+  'router/queue/simulation': 'the world of a simulated router for the test beside it',
 };
 
 const sources = readTree('{shared,cluster,services}/**/*.{ts,js}');

@@ -4,7 +4,7 @@ import type { DriverEffects } from '#services/credential-store/driver/effects.ts
 import type { DomainRecord, KeyRecord } from '#services/credential-store/records/domain-record.ts';
 import type { Holder } from '#shared/keys/holders.ts';
 import type { DnsView } from '#shared/keys/key-status.ts';
-import { VirtualTime } from '#test/unit/credential-store/life/simulation/virtual-time.ts';
+import { VirtualTime } from '#test/kit/simulation/virtual-time.ts';
 import { keyIn, NOW } from '#test/unit/credential-store/records/fixture.ts';
 
 /** A driver whose effects all succeed immediately; a test may replace any of them. */

@@ -2,11 +2,11 @@ import { newSelectors } from '#services/credential-store/making/selector-name.ts
 import type { DomainRecord, KeyRecord, Publication } from '#services/credential-store/records/domain-record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { KeyAlgorithm } from '#shared/keys/key.ts';
-import { Chance } from './chance.ts';
+import { Chance } from '#test/kit/simulation/chance.ts';
+import { VirtualTime } from '#test/kit/simulation/virtual-time.ts';
 import { SimulatedDns } from './dns.ts';
 import { SimulatedLog } from './log.ts';
 import { SimulatedNode } from './node.ts';
-import { VirtualTime } from './virtual-time.ts';
 
 /** Some nodes, their log, DNS, and two domains. */
 

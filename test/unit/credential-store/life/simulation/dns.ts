@@ -2,8 +2,8 @@ import type { Expected } from '#services/credential-store/dns/views.ts';
 import type { KeyRecord } from '#services/credential-store/records/domain-record.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { DnsView } from '#shared/keys/key-status.ts';
-import type { Chance } from './chance.ts';
-import type { VirtualTime } from './virtual-time.ts';
+import type { Chance } from '#test/kit/simulation/chance.ts';
+import type { VirtualTime } from '#test/kit/simulation/virtual-time.ts';
 
 /**
  * Three authoritative servers: the first takes updates, the others copy its zone some time after each. A record is its

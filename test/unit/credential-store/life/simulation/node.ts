@@ -4,10 +4,10 @@ import type { DomainRecord, KeyRecord } from '#services/credential-store/records
 import { SealpostError } from '#shared/errors.ts';
 import type { Holder } from '#shared/keys/holders.ts';
 import { silentLogger } from '#shared/log.ts';
-import type { Chance } from './chance.ts';
+import type { Chance } from '#test/kit/simulation/chance.ts';
+import type { VirtualTime } from '#test/kit/simulation/virtual-time.ts';
 import type { SimulatedDns } from './dns.ts';
 import type { SimulatedLog, Writer } from './log.ts';
-import type { VirtualTime } from './virtual-time.ts';
 
 /**
  * One node: its copy of the log, its signers' copy of that, what it hears of the others, and its driver. It may be

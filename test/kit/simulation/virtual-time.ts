@@ -9,6 +9,12 @@ export class VirtualTime {
   #order = 0;
   /** By time, then in the order in which they were asked for. */
   readonly #events: Event[] = [];
+  readonly #settled: () => Promise<void>;
+
+  /** `settled`: resolves when everything that follows from an event is done; by default, when no promise has anything left to do. */
+  constructor(settled = () => new Promise<void>((resolve) => process.nextTick(resolve))) {
+    this.#settled = settled;
+  }
 
   /** ms since the beginning. */
   get now(): number {
@@ -34,8 +40,7 @@ export class VirtualTime {
       this.#pop();
       this.#now = event.at;
       event.run();
-      // The next tick comes when no promise has anything left to do.
-      await new Promise<void>((resolve) => process.nextTick(resolve));
+      await this.#settled();
     }
     this.#now = end;
   }
