@@ -5,7 +5,7 @@ import { PageHead, Waiting } from '../kit/layout.ts';
 import { Toasts } from '../kit/toast.ts';
 import { pageOf } from '../pages.ts';
 import { ApiProblem, get, problemText } from '../state/api.ts';
-import { type PageProps, usePlace } from '../state/router.ts';
+import { type PageProps, returnToPlace, usePlace } from '../state/router.ts';
 import { enter, type Session, signedIn } from '../state/session.ts';
 import { useStore } from '../state/store.ts';
 import { Navigation } from './navigation.ts';
@@ -30,7 +30,9 @@ async function findSession(): Promise<void> {
     return;
   }
   try {
-    enter(await get<Session>('session'));
+    const session = await get<Session>('session');
+    returnToPlace();
+    enter(session);
   } catch (error) {
     const nobody = error instanceof ApiProblem && error.status === 401;
     signedIn.set(nobody ? { state: 'out' } : { state: 'out', reason: problemText(error) });

@@ -6,18 +6,15 @@ import { Mark } from '../kit/icon.ts';
 import { Prose } from '../kit/layout.ts';
 import { post, problemText } from '../state/api.ts';
 import { useData } from '../state/data.ts';
-import { go } from '../state/router.ts';
+import { go, rememberPlace } from '../state/router.ts';
 import { enter, type Session } from '../state/session.ts';
 
 /**
- * The sign-in: a one-time link, the password of a user, a token, or an OpenID provider, where there is one. It stands at the address that was asked for, so
- * that whoever signs in is there when it is done.
+ * The sign-in: a one-time link, a user with a password, a token, or an OpenID provider. It stands at the address that was
+ * asked for, so that whoever signs in is there when it is done.
  */
 
 type Way = 'password' | 'token';
-
-const NOT_AT_PROVIDER =
-  'Your provider did not sign you in, or you have no entry in console.people. The log of the console has the reason.';
 
 export function SignIn({ reason }: { reason?: string | undefined }) {
   const [problem, setProblem] = useState<unknown>(undefined);
@@ -37,20 +34,14 @@ export function SignIn({ reason }: { reason?: string | undefined }) {
     document.title = 'Sign in · Sealpost';
     const link = takeLink();
     if (link !== undefined) void prove({ link });
+    if (wasRefused()) setProblem(new Error(REFUSED));
   }, []);
-  const ways = useData<SignInWays>('sign-in');
-  const refused = problem === undefined && new URLSearchParams(location.search).get('refused') === 'openid';
   return html`<main class="sign-in">
     <div class="card">
       <h1><${Mark} /> Sealpost</h1>
       ${reason !== undefined && problem === undefined && html`<div role="status"><${Note} tone="info" title=${reason} /></div>`}
       ${problem !== undefined && html`<div role="alert"><${Note} tone="bad" title=${html`<${Prose} text=${problemText(problem)} />`} /></div>`}
-      ${refused && html`<div role="alert"><${Note} tone="bad" title=${NOT_AT_PROVIDER} /></div>`}
       <${Ways} prove=${prove} busy=${busy} />
-      ${
-        ways.data?.ways.includes('openid') &&
-        html`<p><button type="button" onClick=${() => location.assign('/api/sign-in/openid')}>Sign in at your provider</button></p>`
-      }
       <p class="soft">
         No way in? On a node of the cluster, <code>sealpost console link</code> prints a link that signs in once.
       </p>
@@ -66,11 +57,22 @@ function takeLink(): string | undefined {
   return secret === '' ? undefined : secret;
 }
 
+const REFUSED =
+  'The provider did not say who you are, or you have no entry in console.people. The log of the console says which.';
+
+/** The way back from the OpenID provider leads here where it did not succeed. */
+function wasRefused(): boolean {
+  const refused = location.pathname === '/sign-in' && new URLSearchParams(location.search).has('refused');
+  if (refused) go('/', true);
+  return refused;
+}
+
 function Ways({ prove, busy }: { prove: (proof: Record<string, string>) => Promise<void>; busy: boolean }) {
   const [way, setWay] = useState<Way>('password');
   const [user, setUser] = useState('');
   const [password, setPassword] = useState('');
   const [token, setToken] = useState('');
+  const { data } = useData<SignInWays>('sign-in');
   const send = (event: Event): void => {
     event.preventDefault();
     void prove(way === 'token' ? { token } : { user, password });
@@ -92,5 +94,9 @@ function Ways({ prove, busy }: { prove: (proof: Record<string, string>) => Promi
         `
     }
     <button type="submit" class="primary" aria-disabled=${busy}>${busy ? 'Signing in …' : 'Sign in'}</button>
+    ${
+      data?.ways.includes('openid') &&
+      html`<a class="button" href="/api/sign-in/openid" onClick=${() => rememberPlace()}>Sign in at your provider</a>`
+    }
   </form>`;
 }

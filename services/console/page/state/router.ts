@@ -50,6 +50,20 @@ export function setQuery(changes: Readonly<Record<string, string | undefined>>):
   go(`${location.pathname}${text === '' ? '' : `?${text}`}`, true);
 }
 
+const KEPT = 'sealpost-place';
+
+/** For `returnToPlace`, when the browser comes back from another site. */
+export function rememberPlace(): void {
+  sessionStorage.setItem(KEPT, location.pathname + location.search);
+}
+
+/** Once, to where `rememberPlace` was called. */
+export function returnToPlace(): void {
+  const kept = sessionStorage.getItem(KEPT);
+  sessionStorage.removeItem(KEPT);
+  if (kept !== null && location.pathname === '/') go(`${location.origin}${kept}`, true);
+}
+
 function read(): Place {
   return { path: location.pathname, query: new URLSearchParams(location.search) };
 }

@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { TestBrowser } from '#test/kit/browser/browser.ts';
 import type { ConsoleClient } from '#test/kit/console/client.ts';
 import { ConsoleSite } from '#test/kit/console/site.ts';
 import { freePort } from '#test/kit/free-port.ts';
 import { SignInProvider, type Visitor, WEB_CLIENT } from '#test/kit/openid/sign-in-provider.ts';
-import { needs } from '#test/kit/runner/peers.ts';
 
 /** Signing in to the console at a real OpenID provider. */
 
@@ -60,25 +58,6 @@ async function comeBack({ browser, back }: Way): Promise<string | undefined> {
 }
 
 const REFUSED = '/sign-in?refused=openid';
-
-describe('in a browser', { ...needs('chromium'), timeout: 120_000 }, () => {
-  test('the page leads to the provider and back', async () => {
-    await using browser = await TestBrowser.start();
-    await using window = await browser.open();
-    const { page } = window;
-    provider.visitor = { user: 'b1', email: 'mallory@example.com', verified: true };
-    await page.goto(`https://localhost:${site.port}/`);
-    const button = page.getByRole('button', { name: 'Sign in at your provider' });
-    await button.click();
-    await page.getByRole('alert').getByText('no entry in console.people').waitFor();
-    assert.deepEqual(await window.violations(), []);
-    await page.context().clearCookies();
-    provider.visitor = { user: 'b2', email: 'alice@example.com', verified: true };
-    await button.click();
-    await page.getByRole('navigation', { name: 'Console' }).waitFor();
-    assert.equal(new URL(page.url()).pathname, '/');
-  });
-});
 
 describe('an OpenID provider', () => {
   test('is one of the ways to sign in', async () => {
