@@ -30,12 +30,13 @@ export function serveOpenId(app: FastifyInstance, deps: HttpDeps): void {
     url: '/api/sign-in/openid',
     config: { rateLimit: LIMIT },
     schema: { summary: 'Go to the OpenID provider to sign in', tags, security: [] },
-    handler: async (_request, reply) => {
-      const { url, checks } = await provider().begin(`${deps.origin()}${CALLBACK}`);
-      const id = randomBytes(32).toString('base64url');
-      pending.set(keyOf(id), { checks, until: performance.now() + PENDING_MS });
-      return reply.setCookie(PENDING_COOKIE, id, PENDING_OPTIONS).redirect(url);
-    },
+    handler: (_request, reply) =>
+      orRefuse(reply, deps, async () => {
+        const { url, checks } = await provider().begin(`${deps.origin()}${CALLBACK}`);
+        const id = randomBytes(32).toString('base64url');
+        pending.set(keyOf(id), { checks, until: performance.now() + PENDING_MS });
+        return reply.setCookie(PENDING_COOKIE, id, PENDING_OPTIONS).redirect(url);
+      }),
   });
   app.route({
     method: 'GET',
@@ -49,13 +50,10 @@ export function serveOpenId(app: FastifyInstance, deps: HttpDeps): void {
       reply.clearCookie(PENDING_COOKIE, PENDING_OPTIONS);
       if (begun === undefined || performance.now() > begun.until)
         return refuse(reply, deps, 'it took too long, or began elsewhere');
-      try {
+      return orRefuse(reply, deps, async () => {
         const user = await provider().end(new URL(request.url, deps.origin()), begun.checks);
         return enter(reply, deps, { user, peer: request.ip });
-      } catch (error) {
-        if (!(error instanceof SealpostError)) throw error;
-        return refuse(reply, deps, errorText(error));
-      }
+      });
     },
   });
 }
@@ -82,6 +80,16 @@ function enter(reply: FastifyReply, deps: HttpDeps, { user, peer }: { user: stri
   reply.setCookie(COOKIE, deps.sessions.begin(proof), COOKIE_OPTIONS);
   deps.log.info({ person: person.name, role: person.role, by: proof.by, peer }, 'signed in to the console');
   return reply.redirect('/');
+}
+
+/** A browser is under way: what fails is told by the page, and not as JSON. */
+async function orRefuse(reply: FastifyReply, deps: HttpDeps, go: () => Promise<FastifyReply>): Promise<FastifyReply> {
+  try {
+    return await go();
+  } catch (error) {
+    if (!(error instanceof SealpostError)) throw error;
+    return refuse(reply, deps, errorText(error));
+  }
 }
 
 /** The reason is for the log: the page says that it did not succeed, and where to look. */

@@ -132,3 +132,13 @@ describe('an OpenID provider', () => {
     assert.equal(await comeBack({ ...way, back: url.href }), REFUSED);
   });
 });
+
+test('a provider that does not answer leads back to the page, and the log says why', async () => {
+  await using alone = await ConsoleSite.start({
+    console: '  openid: { issuer: "http://127.0.0.1:1", client-id: sealpost }\n',
+  });
+  using browser = alone.client();
+  const { status, headers } = await browser.get('/api/sign-in/openid');
+  assert.deepEqual([status, headers.location], [302, REFUSED]);
+  await alone.node.programs.get('all')?.waitForOutput(/127\.0\.0\.1:1 does not say how to sign in: .*ECONNREFUSED/);
+});
