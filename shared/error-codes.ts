@@ -163,7 +163,8 @@ export const ERRORS = {
 
   // Router: taking mail, copies on other nodes, and drain.
   full: {
-    meaning: 'Free space on the disk of the queue is below queue.reserve, or would be with this message.',
+    meaning:
+      'Free space on the disk of the queue is below queue.reserve, or would be with this message or the mail of a backup.',
     action: 'Free space on the disk of node.data; clients get 452 and try again meanwhile.',
   },
   'not-accepting': {

@@ -1,13 +1,17 @@
+import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { type ClosedQueue, openClosedQueue } from '#services/closed-stores.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
+import { formatSize } from '#shared/units.ts';
 import { nodesOf } from '../../reports/mail/routers.ts';
 import type { Caller } from '../context.ts';
 import type { Checked } from './archive/check.ts';
+import type { Manifest } from './archive/manifest.ts';
 import { giveTo, type Owner, ownerOf } from './closed-store.ts';
+import { patiently } from './patience.ts';
 
 /**
  * Puts mail of a backup into the queue on this disk, whose node does not run.
@@ -61,9 +65,15 @@ export class MailRestoration implements AsyncDisposable {
     this.#queue = queue;
   }
 
-  /** Find out which messages are to be restored. Fails with `node-silent`, `node-running` or `store-locked`. */
-  static async begin(options: MailOptions, { messages }: Pick<Checked, 'messages'>, known: readonly string[]) {
+  /** Find out which messages are to be restored. Fails with `node-silent`, `node-running`, `store-locked` or `full`. */
+  static async begin(
+    options: MailOptions,
+    { messages, manifest }: Pick<Checked, 'messages'> & { manifest: Pick<Manifest, 'queues'> },
+    known: readonly string[],
+  ) {
     const { config, nodes = [config.node.name] } = options;
+    const bytes = manifest.queues.reduce((sum, { node, size }) => sum + (nodes.includes(node) ? size : 0), 0);
+    if (!options.dryRun) await assertRoom(config, bytes);
     const routers = await routersOf(options, known);
     const there = (await ownerOf(folderOf(config))) !== undefined;
     const queue = options.dryRun && !there ? undefined : await openClosedQueue(config.node.data, silentLogger);
@@ -131,7 +141,7 @@ export class MailRestoration implements AsyncDisposable {
     const router = this.#options.caller?.client(routerContract);
     if (router === undefined) return [];
     try {
-      return (await router['message-known']({ ids }, { node })).known;
+      return (await patiently(() => router['message-known']({ ids }, { node }))).known;
     } catch (error) {
       throw silent([node], errorText(error));
     }
@@ -139,6 +149,15 @@ export class MailRestoration implements AsyncDisposable {
 }
 
 const folderOf = ({ node }: Config): string => join(node.data, 'queue');
+
+/** LevelDB writes everything twice before it drops the first copy. Fails with `full`, before anything is written. */
+async function assertRoom({ node, queue }: Config, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(node.data);
+  const room = bavail * bsize - queue.reserve;
+  if (bytes === 0 || room > 2 * bytes) return;
+  const text = `the mail of the backup needs ${formatSize(2 * bytes)} on the disk of ${node.data}, which has room for ${formatSize(Math.max(0, room))} beside queue.reserve: no mail was restored`;
+  throw new SealpostError('full', text);
+}
 
 /**
  * The node in whose queue each message was read last: one that was handed from node to node while the backup was made may

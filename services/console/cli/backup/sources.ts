@@ -9,6 +9,7 @@ import { silentLogger } from '#shared/log.ts';
 import { nodesOf, type Routers } from '../../reports/mail/routers.ts';
 import { type Caller, connect } from '../context.ts';
 import { closedStore } from './closed-store.ts';
+import { patiently } from './patience.ts';
 
 /** A page of mail: keys and sizes of records, whose bytes follow each other. */
 export type MailPage = { records: { key: string; size: number }[]; bytes: Uint8Array; damaged: string[] };
@@ -70,11 +71,12 @@ function nobody(error: unknown): undefined {
 
 export async function* askRecords(caller: Caller, map: RecordMap): AsyncGenerator<RecordsPage> {
   const store = caller.client(credentialStoreContract);
-  let page = await store['record-list']({ map });
+  let page = await patiently(() => store['record-list']({ map }));
   yield page;
   while (page.next !== undefined) {
     // Records that one node has and another has not must not be between two pages.
-    page = await store['record-list']({ map, after: page.next }, caller.connected ? { node: page.node } : {});
+    const { node, next: after } = page;
+    page = await patiently(() => store['record-list']({ map, after }, caller.connected ? { node } : {}));
     yield page;
   }
 }
@@ -105,7 +107,9 @@ async function* askMail(caller: Caller | undefined, node: string): AsyncGenerato
   const router = caller?.client(routerContract);
   if (router === undefined) throw new SealpostError('no-node', `the router of ${node} does not answer`);
   yield* pagesOf(async (after) => {
-    const { reply, bytes } = await router['message-copy'](after === undefined ? {} : { after }, { node });
+    const { reply, bytes } = await patiently(() =>
+      router['message-copy'](after === undefined ? {} : { after }, { node }),
+    );
     return { ...reply, bytes, next: reply.next };
   });
 }

@@ -23,7 +23,7 @@ function cluster(routers: Record<string, Router>) {
       'message-known': async ({ ids }: { ids: string[] }, { node }: { node: string }) => {
         asked.push(node);
         const { known } = routers[node] ?? {};
-        if (known === undefined) throw new SealpostError('timeout', 'it hangs');
+        if (known === undefined) throw new SealpostError('store-failed', 'its disk is broken');
         return { node, known: known(ids).map((id) => ({ id, as: 'finished' })) };
       },
     }),
@@ -38,7 +38,7 @@ const MESSAGES = new Map([
 const NODES = ['edge-1', 'edge-2'];
 
 /** What would be restored on edge-1: messages by node, and those that are known. */
-async function plan(options: Partial<MailOptions>) {
+async function plan(options: Partial<MailOptions>, size = 0) {
   await using dir = await tempDir('restore');
   const config = ConfigSchema.parse({ node: { name: 'edge-1', data: dir.path } });
   const all: MailOptions = {
@@ -54,7 +54,8 @@ async function plan(options: Partial<MailOptions>) {
     },
     ...options,
   };
-  await using restoration = await MailRestoration.begin(all, { messages: MESSAGES }, NODES);
+  const queues = [{ node: 'edge-1', messages: 3, damaged: [], entries: 9, size, sha256: '' }];
+  await using restoration = await MailRestoration.begin(all, { messages: MESSAGES, manifest: { queues } }, NODES);
   const { counts, left } = restoration;
   return { counts: counts.map(({ node, messages, known }) => [node, messages, known.finished]), left };
 }
@@ -100,7 +101,7 @@ describe('mail of a backup', () => {
       'a node that came later is gone',
       { caller: cluster({ 'edge-2': { known: () => [] }, 'edge-4': { state: 'gone' } }).caller },
     ],
-    ['a router hangs', { caller: cluster({ 'edge-2': {} }).caller }],
+    ['a router cannot look', { caller: cluster({ 'edge-2': {} }).caller }],
   ] as [string, Partial<MailOptions>][]) {
     test(`is not restored where ${what}`, async () => {
       await assert.rejects(plan(options), { code: 'node-silent' });
@@ -116,6 +117,11 @@ describe('mail of a backup', () => {
   test('is not restored while the router runs into whose queue it goes', async () => {
     const { caller } = cluster({ 'edge-1': { known: () => [] }, 'edge-2': { known: () => [] } });
     await assert.rejects(plan({ caller }), { code: 'node-running' });
+  });
+
+  test('is not restored where the disk has no room for it', async () => {
+    await assert.rejects(plan({ trial: true, dryRun: false }, 1e18), { code: 'full' });
+    assert.deepEqual((await plan({ trial: true, dryRun: false }, 1000)).counts, [['edge-1', 2, 0]]);
   });
 
   test('is asked of nobody in a trial', async () => {
