@@ -40,6 +40,7 @@ export class ComposeHost {
       NODE_NAME: `edge-${number}`,
       HOST_ADDRESS: this.address,
       PUBLISH: `${this.address}:`,
+      CONSOLE_PORT: `${this.address}:8443`,
       NATS_FILES: join(folder, 'nats'),
       SEALPOST_FILES: join(folder, `sealpost-${number}`),
     };
