@@ -59,6 +59,7 @@ const PresentedCertificate = z.object({
   /** When it expires, ms since 1970. */
   until: z.number(),
 });
+export type PresentedCertificate = z.infer<typeof PresentedCertificate>;
 
 /** The MTA-STS policy that this process serves. */
 const ServedPolicy = z.object({

@@ -57,6 +57,8 @@ export const LedgerTotal = z.object({
   encrypted: z.number().int(),
   verified: z.number().int(),
   undelivered: z.number().int(),
+  /** Of the mail that was delivered, rows that reached less than wanted; absent in the version before. */
+  weaker: z.number().int().optional(),
   /** When the last of them was, ms since 1970. */
   last: z.number(),
 });
@@ -104,6 +106,7 @@ export function addToTotals(totals: Map<string, LedgerTotal>, rows: readonly Led
     addTotal(totals, {
       ...{ direction: row.direction, domain: row.domain, last: row.at },
       ...{ clear: 0, encrypted: 0, verified: 0, undelivered: 0, [done ? row.reached : 'undelivered']: 1 },
+      weaker: isWeakerThanWanted(row) ? 1 : 0,
     });
   }
 }
@@ -116,10 +119,23 @@ export function addTotal(totals: Map<string, LedgerTotal>, more: LedgerTotal): v
     return;
   }
   for (const count of ['clear', 'encrypted', 'verified', 'undelivered'] as const) known[count] += more[count];
+  known.weaker = (known.weaker ?? 0) + (more.weaker ?? 0);
   known.last = Math.max(known.last, more.last);
 }
 
 /** Whether a level is below another one. */
 export function isWeaker(level: TlsLevel, than: TlsLevel): boolean {
   return TlsLevel.options.indexOf(level) < TlsLevel.options.indexOf(than);
+}
+
+/** What each demand is satisfied with. */
+const ENOUGH = { off: 'clear', opportunistic: 'encrypted', required: 'encrypted', verified: 'verified' } as const;
+
+/** Whether mail was delivered with less than was wanted: opportunistic TLS allows that, and administrators want to know. */
+export function isWeakerThanWanted({
+  state,
+  wanted,
+  reached,
+}: Pick<LedgerRow, 'state' | 'wanted' | 'reached'>): boolean {
+  return state === 'delivered' && wanted !== undefined && isWeaker(reached, ENOUGH[wanted]);
 }

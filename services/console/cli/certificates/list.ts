@@ -5,6 +5,7 @@ import type { CertificateStatus } from '#shared/tls/certificate-status.ts';
 import { formatDuration } from '#shared/units.ts';
 import { CLUSTER_CERTIFICATE_CHECKS } from '../../reports/certificates/checks.ts';
 import { type CertificateFacts, gatherCertificates, usedAt } from '../../reports/certificates/facts.ts';
+import { renewalText } from '../../reports/certificates/text.ts';
 import { needsAttention, runChecks, worstFirst } from '../../reports/doctor/finding.ts';
 import type { CredentialStore } from '../../reports/keys/key-list.ts';
 import { type Caller, type CommonOptions, print, withStore } from '../context.ts';
@@ -63,27 +64,6 @@ function certificateTable({ certificates, served, now }: CertificateFacts): stri
       ];
     }),
   );
-}
-
-/** Why a certificate is renewed at its time. */
-const WHY = {
-  authority: ', as the authority suggests',
-  latest: ', before the authority suggests, which is too late',
-  life: ', after two thirds of its life',
-  unknown: '',
-};
-
-/** What comes next. */
-function renewalText({ renewal, deleted }: CertificateStatus, now: number): string {
-  if (deleted) return 'deleted, when its TXT records are out of DNS';
-  if (renewal === undefined) return '-';
-  const { at, why, ordering, asked, problem } = renewal;
-  if (ordering !== undefined) return `${ordering} orders it`;
-  if (asked !== undefined) return 'is ordered soon';
-  if (problem !== undefined) return `failed, again in ${formatDuration(Math.max(0, problem.next - now))}`;
-  return at === undefined || at <= now
-    ? 'is ordered soon'
-    : `renewed in ${formatDuration(at - now)}${WHY[why ?? 'unknown']}`;
 }
 
 export async function show(name: string, options: CommonOptions): Promise<void> {

@@ -9,6 +9,13 @@ const DAY_MS = 86_400_000;
 /** What is left of a certificate's life when the next one should be there: two weeks, or a third of a short life. */
 const SOON_MS = 14 * DAY_MS;
 
+/** Whether a certificate is still good, and long enough. */
+export function validityOf({ from, until }: { from: number; until: number }, now: number): Validity {
+  if (until < now) return 'expired';
+  return until - now > Math.min(SOON_MS, (until - from) / 3) ? 'valid' : 'expiring';
+}
+type Validity = 'valid' | 'expiring' | 'expired';
+
 export const CLUSTER_CERTIFICATE_CHECKS: Record<string, (facts: CertificateFacts) => Finding[]> = {
   'certificate-expired': ({ certificates, now }) =>
     current(certificates).flatMap(({ name, until, help }): Finding[] => {
@@ -19,7 +26,7 @@ export const CLUSTER_CERTIFICATE_CHECKS: Record<string, (facts: CertificateFacts
 
   'certificate-expiring': ({ certificates, now }) =>
     current(certificates).flatMap(({ name, from, until, help }): Finding[] => {
-      if (until < now || until - now > Math.min(SOON_MS, (until - from) / 3)) return [];
+      if (validityOf({ from, until }, now) !== 'expiring') return [];
       const text = `expires on ${day(until)}, in ${formatDuration(until - now)}`;
       return [{ severity: 'warning', about: `certificate ${name}`, text, help }];
     }),

@@ -6,12 +6,12 @@ import type { TlsLevel } from '#shared/mail/tls.ts';
 import { LedgerDirection, type LedgerRow, type LedgerTotal } from '#shared/mail/tls-ledger.ts';
 import { parseDuration } from '#shared/units.ts';
 import { findRouters, unheard } from '../../../reports/mail/routers.ts';
+import { type LedgerQuestion, LedgerReader } from '../../../reports/tls/ledger.ts';
 import { type CommonOptions, openCaller, parseCount, withCommon } from '../../context.ts';
 import { usageError } from '../../exit.ts';
 import { jsonText, tableOf } from '../../table.ts';
 import { tellUndone } from '../undone.ts';
 import { csvLine } from './csv.ts';
-import { type LedgerQuestion, LedgerReader } from './reader.ts';
 import { COLUMNS, cellsOf, inOrder, ROW_FIELDS, TOTAL_COLUMNS, TOTAL_FIELDS, totalCells } from './text.ts';
 
 /** `sealpost tls ledger`: printed while it is read, in blocks. */

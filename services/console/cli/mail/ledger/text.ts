@@ -1,5 +1,6 @@
 import type { LedgerRow, LedgerTotal } from '#shared/mail/tls-ledger.ts';
 import { formatTime } from '#shared/units.ts';
+import { certificateVerdict } from '../../../reports/tls/ledger.ts';
 import { shorten } from '../../table.ts';
 
 /** Rows and totals of the TLS ledger as people and other programs read them. */
@@ -16,7 +17,16 @@ export const COLUMNS = [
   'ID',
   'STATE',
 ];
-export const TOTAL_COLUMNS = ['DIRECTION', 'DOMAIN', 'CLEAR', 'ENCRYPTED', 'VERIFIED', 'NOT DELIVERED', 'LAST'];
+export const TOTAL_COLUMNS = [
+  'DIRECTION',
+  'DOMAIN',
+  'CLEAR',
+  'ENCRYPTED',
+  'VERIFIED',
+  'WEAKER',
+  'NOT DELIVERED',
+  'LAST',
+];
 
 export function cellsOf(row: LedgerRow): string[] {
   const { direction, at, domain, peer, reached, wanted, by, protocol, cipher, queueId, state, why } = row;
@@ -34,10 +44,9 @@ export function cellsOf(row: LedgerRow): string[] {
   ];
 }
 
-function certificateText({ certificate }: LedgerRow): string {
-  if (certificate === undefined) return '-';
-  const { subject, name, chain, dane, problem } = certificate;
-  const verdict = dane ?? (chain && name !== false ? 'verified' : (problem ?? 'not verified'));
+function certificateText(row: LedgerRow): string {
+  const verdict = certificateVerdict(row) ?? '-';
+  const { subject } = row.certificate ?? {};
   return subject === undefined ? verdict : `${shorten(subject, 40)}: ${verdict}`;
 }
 
@@ -47,10 +56,11 @@ export function totalCells({
   clear,
   encrypted,
   verified,
+  weaker = 0,
   undelivered,
   last,
 }: LedgerTotal): string[] {
-  const counts = [clear, encrypted, verified, undelivered].map(String);
+  const counts = [clear, encrypted, verified, weaker, undelivered].map(String);
   return [direction, shorten(domain === '' ? '<>' : domain, 60), ...counts, formatTime(last)];
 }
 
@@ -106,4 +116,5 @@ export const TOTAL_FIELDS: readonly Field<LedgerTotal>[] = [
   ['verified', ({ verified }) => verified],
   ['not_delivered', ({ undelivered }) => undelivered],
   ['last', ({ last }) => time(last)],
+  ['weaker', ({ weaker = 0 }) => weaker],
 ];

@@ -41,7 +41,7 @@ function All({ keys, rotations, schedules, behind, node }: KeyListReply) {
     ${behind && html`<${Note} tone="warn" title=${`${node} may not know the newest: ${behind}.`} />`}
     ${
       notes.length > 0 &&
-      html`<ul class="stack key-notes">
+      html`<ul class="stack notes">
         ${notes.map(
           (key) => html`<li key=${`${key.domain} ${key.selector}`}>
             <${Note} tone=${key.exposed ? 'bad' : 'warn'} title=${html`<a href=${hrefOf(key)}>${key.selector} of ${key.domain}</a>`}>

@@ -1,11 +1,13 @@
 import { routerContract } from '#services/router/contract.ts';
+import { timeOfQueueId } from '#shared/ids.ts';
 import type { TlsLevel } from '#shared/mail/tls.ts';
 import { addTotal, type LedgerRow, type LedgerSelection, type LedgerTotal } from '#shared/mail/tls-ledger.ts';
-import type { Caller } from '../../context.ts';
+import type { Clients } from '../clients.ts';
 
 /** The TLS ledgers of several nodes as one, read page by page: newest first, and never all of it in memory. */
 
 export type LedgerQuestion = LedgerSelection & { weakerThan?: TlsLevel };
+type OnSilent = (node: string, error: unknown) => void;
 
 /** Rows of a page; the first one is small: what a person waits for. */
 const PAGES = { first: 50, rest: 500 };
@@ -18,15 +20,22 @@ export class LedgerReader {
   readonly totals = new Map<string, LedgerTotal>();
   /** Records that are damaged. */
   unreadable = 0;
-  readonly #caller: Caller;
+  /** Where reading was stopped: mail that came before this moment (ms since 1970) was not read at every node. */
+  readSince: number | undefined;
+  readonly #clients: Clients;
   readonly #question: LedgerQuestion;
-  readonly #onSilent: (node: string, error: unknown) => void;
+  readonly #onSilent: OnSilent;
+  readonly #stop: AbortSignal | undefined;
 
-  /** A node that does not answer is told to `onSilent` and left out from there on. */
-  constructor(caller: Caller, question: LedgerQuestion, onSilent: (node: string, error: unknown) => void) {
-    this.#caller = caller;
+  /**
+   * A node that does not answer is told to `onSilent` and left out from there on. Once `stop` is aborted no further page is
+   * read, and `readSince` says how far it came.
+   */
+  constructor(clients: Clients, question: LedgerQuestion, onSilent: OnSilent, stop?: AbortSignal) {
+    this.#clients = clients;
     this.#question = question;
     this.#onSilent = onSilent;
+    this.#stop = stop;
   }
 
   async *rows(nodes: readonly string[]): AsyncGenerator<LedgerRow> {
@@ -54,7 +63,7 @@ export class LedgerReader {
   }
 
   async *#rowsOf(node: string, pages: typeof PAGES): AsyncGenerator<LedgerRow, undefined> {
-    const router = this.#caller.client(routerContract);
+    const router = this.#clients.client(routerContract);
     try {
       for (let before: string | undefined, limit = pages.first; ; limit = pages.rest) {
         const request = { ...this.#question, limit, ...(before !== undefined && { before }) };
@@ -63,6 +72,10 @@ export class LedgerReader {
         this.unreadable += page.unreadable;
         yield* page.rows;
         if (page.next === undefined) return undefined;
+        if (this.#stop?.aborted) {
+          this.readSince = Math.max(this.readSince ?? 0, timeOfQueueId(page.next));
+          return undefined;
+        }
         before = page.next;
       }
     } catch (error) {
@@ -78,6 +91,13 @@ export class LedgerReader {
       addTotal(this.totals, isNew && this.totals.size >= MOST_TOTALS ? { ...total, domain: OTHERS } : total);
     }
   }
+}
+
+/** What is to be said of the certificate that a peer showed; undefined where it showed none. */
+export function certificateVerdict({ certificate }: Pick<LedgerRow, 'certificate'>): string | undefined {
+  if (certificate === undefined) return undefined;
+  const { name, chain, dane, problem } = certificate;
+  return dane ?? (chain && name !== false ? 'verified' : (problem ?? 'not verified'));
 }
 
 type Head = { ledger: AsyncGenerator<LedgerRow, undefined>; row: LedgerRow | undefined };
