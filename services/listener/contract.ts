@@ -126,6 +126,11 @@ export const RefusalSearch = z.object({
   party: z.string().max(1000).optional(),
   /** A queue id, Message-ID, trace or session. */
   id: z.string().max(1000).optional(),
+  /** It was refused last at this time or later, and before that (ms since 1970). */
+  after: z.number().optional(),
+  before: z.number().optional(),
+  /** Its sender, its user or a recipient is of one of these domains, without those below them. */
+  domains: z.array(z.string().max(255)).min(1).max(100).optional(),
 });
 export type RefusalSearch = z.infer<typeof RefusalSearch>;
 

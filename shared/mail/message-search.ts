@@ -2,6 +2,13 @@ import { z } from 'zod';
 import { Outcome } from './envelope.ts';
 import { QueueState } from './queue-entry.ts';
 
+/** `delivered`: it has left, to every recipient; `failed`: it has left, and one of them did not get it. */
+export const MessageState = z.enum(['waiting', 'held', 'delivered', 'failed']);
+export type MessageState = z.infer<typeof MessageState>;
+
+/** Domains of one search. */
+export const MOST_DOMAINS = 100;
+
 /**
  * A search for messages, in the queue and finished ones: what is given must all be so. A sender or recipient is an address,
  * without regard to case, or a domain with everything below it. The sender `''` is the null reverse-path.
@@ -17,6 +24,12 @@ export const MessageSearch = z.object({
   /** It arrived at this time or later, and before that (ms since 1970). */
   since: z.number().optional(),
   until: z.number().optional(),
+  state: MessageState.optional(),
+  /**
+   * Only what these domains have to do with, without those below them: their senders, and their recipients, as they were
+   * before aliases too. Of mail from elsewhere the others are left out of the answer.
+   */
+  domains: z.array(z.string().max(255)).min(1).max(MOST_DOMAINS).optional(),
 });
 export type MessageSearch = z.infer<typeof MessageSearch>;
 
@@ -48,3 +61,8 @@ export const FoundMessage = z.object({
   counts: z.record(z.string(), z.number().int()),
 });
 export type FoundMessage = z.infer<typeof FoundMessage>;
+
+export function stateOf({ state, counts }: Pick<FoundMessage, 'state' | 'counts'>): MessageState {
+  if (state !== 'finished') return state === 'hold' ? 'held' : 'waiting';
+  return Object.keys(counts).every((name) => name === 'delivered') ? 'delivered' : 'failed';
+}

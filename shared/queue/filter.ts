@@ -4,6 +4,7 @@ import { canonicalAddress, mailboxKey } from '../address/canonical-address.ts';
 import type { EnvelopeRecipient, RecipientStatus } from '../mail/envelope.ts';
 import { QueueState } from '../mail/queue-entry.ts';
 import { formatReply, type Reply } from '../mail/reply.ts';
+import { replyPattern } from './reply-pattern.ts';
 
 /** Queue ids in one filter. */
 export const MOST_IDS = 5000;
@@ -21,7 +22,10 @@ export const QueueFilter = z.object({
   sender: z.string().max(1000).optional(),
   /** The same, also as the recipient was before aliases. */
   recipient: z.string().max(1000).optional(),
-  /** The last reply begins with this code or has this enhanced code; what is no code is contained in it. */
+  /**
+   * The last reply begins with this code or has this enhanced code; what is no code is contained in it, or is its pattern
+   * (reply-pattern.ts), as a summary lists it.
+   */
   reply: z.string().min(1).max(1000).optional(),
   /** A next hop as it is listed, or its host or domain alone. */
   nextHop: z.string().min(1).max(1000).optional(),
@@ -94,9 +98,11 @@ function replyTest(wanted: string): (reply: Reply) => boolean {
   // RFC 3463 §2: class.subject.detail; RFC 5321 §4.2: three digits.
   if (/^[245]\.\d+(\.\d+)?$/.test(wanted))
     return ({ enhanced }) => enhanced === wanted || enhanced?.startsWith(`${wanted}.`) === true;
-  if (/^[245](\d?|\d\d( .*)?)$/.test(wanted)) return (reply) => formatReply(reply).startsWith(wanted);
+  const isPattern = /[#…]/.test(wanted) ? (reply: Reply) => replyPattern(reply) === wanted : () => false;
+  if (/^[245](\d?|\d\d( .*)?)$/.test(wanted))
+    return (reply) => formatReply(reply).startsWith(wanted) || isPattern(reply);
   const text = wanted.toLowerCase();
-  return (reply) => formatReply(reply).toLowerCase().includes(text);
+  return (reply) => formatReply(reply).toLowerCase().includes(text) || isPattern(reply);
 }
 
 /** The name stands in the text of the next hop, and is not a part of a longer one. */

@@ -1,11 +1,18 @@
 import { keyRoutes } from './keys.ts';
+import { mailRoutes } from './mail/routes.ts';
 import { overviewEvents, overviewRoutes } from './overview.ts';
 import type { EventSource, Route } from './route.ts';
 import { settingsRoutes } from './settings.ts';
 import { tlsRoutes } from './tls/routes.ts';
 
 /** Every area of the API. */
-export const ROUTES: readonly Route[] = [...overviewRoutes, ...keyRoutes, ...tlsRoutes, ...settingsRoutes];
+export const ROUTES: readonly Route[] = [
+  ...overviewRoutes,
+  ...keyRoutes,
+  ...tlsRoutes,
+  ...settingsRoutes,
+  ...mailRoutes,
+];
 
 /** What `GET /api/events` can tell. */
 export const EVENTS: readonly EventSource[] = [overviewEvents];

@@ -144,11 +144,16 @@ function bounded(given: NewRefusal, now: number): { refusal: RefusedMail; charac
   return { refusal, characters };
 }
 
-function matcher({ client, party, id }: RefusalSearch): (refusal: RefusedMail) => boolean {
+function matcher({ client, party, id, domains, ...time }: RefusalSearch): (refusal: RefusedMail) => boolean {
+  const { after = Number.NEGATIVE_INFINITY, before = Number.POSITIVE_INFINITY } = time;
+  const own = domains && new Set(domains.map(normalizeDomain));
+  const isOwn = (name: string | undefined): boolean => own?.has(normalizeDomain(domainOf(name ?? ''))) === true;
   const address = client === undefined ? undefined : plainAddress(client);
   const isParty = party === undefined ? undefined : partyMatcher(party);
   const named = id?.replace(/^<|>$/g, '');
   return (refusal) => {
+    if (refusal.at < after || refusal.at >= before) return false;
+    if (own !== undefined && ![refusal.from, refusal.user, ...refusal.to].some(isOwn)) return false;
     if (address !== undefined && plainAddress(refusal.client.address) !== address) return false;
     if (isParty !== undefined && ![refusal.from, refusal.user, ...refusal.to].some(isParty)) return false;
     if (named === undefined) return true;

@@ -1,12 +1,13 @@
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Store } from '#cluster/store.ts';
 import { errorCode } from '#shared/errors.ts';
-import type { FoundMessage, MessageSearch } from '#shared/mail/message-search.ts';
+import { type FoundMessage, type MessageSearch, stateOf } from '#shared/mail/message-search.ts';
 import { loadMessage } from '../store/load.ts';
 import type { RecipientRecord } from '../store/records.ts';
 import type { Slots } from '../store/slots.ts';
-import { isAskedFor } from './query.ts';
+import { isAskedFor, ownTest } from './query.ts';
 import { readReceipt } from './shown.ts';
+import { addressesOf } from './terms.ts';
 
 /** What this node has of a message: in its queue, as its receipt, or as that of another node. */
 
@@ -43,11 +44,14 @@ async function finished(deps: FoundDeps, queueId: string): Promise<Recorded | un
   return receipt && { queueId, state: 'finished', ...receipt };
 }
 
-/** What a search says of it. */
-export function foundOf(recorded: Recorded, search: MessageSearch): FoundMessage {
-  const { queueId, node, copy, state, arrived, finished: at, size, messageId, reversePath, recipients } = recorded;
+/** What a search says of it; undefined where it is in another state, or nothing of the domains that are asked about. */
+export function foundOf(recorded: Recorded, search: MessageSearch): FoundMessage | undefined {
+  const { queueId, node, copy, state, arrived, finished: at, size, messageId, reversePath } = recorded;
+  const recipients = ownRecipients(recorded, search);
   const counts: Record<string, number> = {};
   for (const { status } of recipients) counts[status.state] = (counts[status.state] ?? 0) + 1;
+  if (recipients.length === 0 || (search.state !== undefined && stateOf({ state, counts }) !== search.state))
+    return undefined;
   const asked = recipients.filter((recipient) => isAskedFor(recipient, search));
   const others = asked.length >= MOST_RECIPIENTS ? [] : recipients.filter((recipient) => !asked.includes(recipient));
   const shown = [...asked, ...others].slice(0, MOST_RECIPIENTS).map(({ recipient: { address, original }, status }) => {
@@ -61,4 +65,11 @@ export function foundOf(recorded: Recorded, search: MessageSearch): FoundMessage
     ...{ queueId, node, copy, state, arrived, finished: at, size, messageId, reversePath },
     ...{ recipients: shown, counts },
   };
+}
+
+/** Of mail from elsewhere only those of the domains that the search is bounded to. */
+function ownRecipients({ reversePath, recipients }: Recorded, search: MessageSearch): readonly RecipientRecord[] {
+  const isOwn = ownTest(search);
+  if (isOwn(reversePath)) return recipients;
+  return recipients.filter(({ recipient }) => addressesOf(recipient).some(isOwn));
 }

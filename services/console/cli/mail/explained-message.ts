@@ -1,6 +1,7 @@
 import type { ExplainedMessage } from '#services/policy/contract.ts';
-import type { Authenticity, DkimFound, DmarcFound } from '#shared/mail/authenticity.ts';
+import type { Authenticity } from '#shared/mail/authenticity.ts';
 import { describeMessageTls } from '#shared/mail/message-tls.ts';
+import { authenticationResults } from '../../reports/mail/authentication.ts';
 import { clean, cleanLines, pairs } from '../table.ts';
 
 /** What policy says of a message, for people: what was found out, the fields that it gets, and where it goes. */
@@ -15,39 +16,12 @@ export function messageText({ verdict, authenticity }: ExplainedMessage): string
   ];
 }
 
-function resultLines({ spf, dkim, arc, dmarc }: Authenticity): string[] {
-  const because = (reason: string | undefined): string => (reason === undefined ? '' : `: ${reason}`);
-  const rows: [string, string][] = [
-    [
-      'SPF',
-      `${spf.result}, of ${spf.scope === 'mfrom' ? 'the reverse-path' : 'EHLO'}: ${spf.domain}${because(spf.reason)}`,
-    ],
-    ...dkim.map((one): [string, string] => ['DKIM', `${signatureText(one)}${because(one.reason)}`]),
-    [
-      'ARC',
-      `${arc.result}${arc.sets === 0 ? '' : `, ${arc.sets} sets, the last by ${arc.sealer}`}${because(arc.reason)}`,
-    ],
-    ['DMARC', `${dmarcText(dmarc)}${because(dmarc.reason)}`],
-  ];
-  if (dkim.length === 0) rows.splice(1, 0, ['DKIM', 'none']);
+function resultLines(authenticity: Authenticity): string[] {
+  const rows = authenticationResults(authenticity).map(({ method, result, details, reason }): [string, string] => [
+    method,
+    `${[result, ...details].join(', ')}${reason === undefined ? '' : `: ${reason}`}`,
+  ]);
   return pairs(rows).split('\n');
-}
-
-function signatureText({ result, domain, selector, algorithm, aligned }: DkimFound): string {
-  const tags = [domain && `d=${domain}`, selector && `s=${selector}`, algorithm && `a=${algorithm}`];
-  return [result, ...tags, aligned && 'aligned with the author'].filter((part) => part).join(', ');
-}
-
-function dmarcText({ result, from, record, policy, disposition, override }: DmarcFound): string {
-  const parts = [
-    result,
-    from && `of ${from}`,
-    record && `record of ${record.domain}: p=${record.p}`,
-    policy && `asks for ${policy}`,
-    `done: ${disposition}`,
-    override && `because of ${override.type}${override.comment === undefined ? '' : ` (${override.comment})`}`,
-  ];
-  return parts.filter((part) => part).join(', ');
 }
 
 function acceptedLines(accepted: Extract<ExplainedMessage['verdict'], { action: 'accept' }>): string[] {

@@ -22,6 +22,10 @@ export type Column<Row> = {
   width?: number;
   /** Figures, aligned at their end. */
   numeric?: boolean;
+  /** In place of the title, such as a box that selects all rows. */
+  head?: unknown;
+  /** It has a control of its own, such as a box that selects the row: the link of the row is the cell that follows. */
+  control?: boolean;
 };
 
 export type TableProps<Row> = {
@@ -30,8 +34,8 @@ export type TableProps<Row> = {
   rows: readonly Row[];
   columns: readonly Column<Row>[];
   rowKey: (row: Row) => string;
-  /** Where a row leads: its first cell is the link, and a click anywhere in the row follows it. */
-  href?: (row: Row) => string;
+  /** Where a row leads, if anywhere: its first cell is the link, and a click anywhere in the row follows it. */
+  href?: (row: Row) => string | undefined;
   /** A row on a narrow screen, in two lines. */
   card?: (row: Row) => unknown;
   /** How many there are where `rows` are not all, for screen readers; -1 where nobody knows. */
@@ -105,13 +109,13 @@ function Head<Row>({ columns, sort, onSort }: BoxProps<Row>) {
     </colgroup>
     <thead>
       <tr aria-rowindex="1">
-        ${columns.map(({ title, by, numeric }, column) => {
+        ${columns.map(({ title, head, by, numeric }, column) => {
           const now = sort?.column === column ? sort : undefined;
           const order = now === undefined ? undefined : now.down ? 'descending' : 'ascending';
           return html`<th key=${title} scope="col" class=${numeric ? 'numeric' : ''} aria-sort=${order}>
             ${
               by === undefined
-                ? title
+                ? (head ?? title)
                 : html`<button type="button" onClick=${() => onSort({ column, down: now !== undefined && !now.down })}>
                   ${title}${now && html`<${Icon} name=${now.down ? 'down' : 'up'} />`}
                 </button>`
@@ -127,6 +131,7 @@ type LineProps<Row> = TableProps<Row> & { row: Row; index: number; narrow: boole
 
 function Line<Row>({ columns, row, index, narrow, href, card }: LineProps<Row>) {
   const target = href?.(row);
+  const linked = columns.findIndex(({ control }) => control !== true);
   const open = (event: MouseEvent): void => {
     const control = event.target instanceof Element && event.target.closest('a, button, input, select, label');
     if (target !== undefined && !control && getSelection()?.isCollapsed !== false) go(target);
@@ -141,7 +146,7 @@ function Line<Row>({ columns, row, index, narrow, href, card }: LineProps<Row>) 
             const content = cell(row);
             const text = typeof content === 'string' ? content : undefined;
             return html`<td key=${title} class=${numeric ? 'numeric figure' : ''} title=${text}>
-              ${column === 0 ? link(content) : content}
+              ${column === linked ? link(content) : content}
             </td>`;
           })
     }

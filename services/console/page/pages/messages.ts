@@ -1,6 +1,10 @@
 import { html } from '/vendor/preact.js';
-import { PageHead } from '../kit/layout.ts';
+import type { PageProps } from '../pages.ts';
+import { MessageList } from './messages/list.ts';
+import { Message } from './messages/message.ts';
 
-export default function Page() {
-  return html`<${PageHead} title="Messages" />`;
+/** Mail of all nodes: a search, or the journey of one message. */
+
+export default function Messages({ rest: [id], query }: PageProps) {
+  return id === undefined ? html`<${MessageList} query=${query} />` : html`<${Message} key=${id} id=${id} />`;
 }

@@ -36,6 +36,9 @@ function add(sums: Sums, groups: readonly QueueGroup[]): void {
     sum.messages += group.messages;
     sum.oldest = Math.min(sum.oldest, group.oldest);
     if (group.next !== undefined) sum.next = Math.min(sum.next ?? group.next, group.next);
+    if (group.held !== undefined) sum.held = (sum.held ?? 0) + group.held;
+    if ((group.last?.at ?? 0) > (sum.last?.at ?? 0)) sum.last = group.last;
+    if ((group.backoff?.until ?? 0) > (sum.backoff?.until ?? 0)) sum.backoff = group.backoff;
   }
 }
 

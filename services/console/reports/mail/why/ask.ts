@@ -1,12 +1,12 @@
 import { isIP } from 'node:net';
 import type { Member } from '#cluster/members/member-contract.ts';
-import { listenerContract, type RefusalSearch } from '#services/listener/contract.ts';
+import { listenerContract } from '#services/listener/contract.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import type { Cluster } from '../../clients.ts';
-import { subjectOf } from '../question.ts';
+import { refusalSearches, subjectOf } from '../question.ts';
 import { type FindQuestion, FindReader, mostTelling } from '../reader.ts';
 import { nodesOf, type Routers, unheard } from '../routers.ts';
 import type { Asked, MailFacts, RefusedAtDoor } from './facts.ts';
@@ -153,12 +153,4 @@ class Inquiry {
   #fellSilent(node: string, error: unknown): void {
     if (!this.#silent.has(node)) this.#silent.set(node, errorText(error));
   }
-}
-
-/** Each of them finds refusals that the others do not. */
-function refusalSearches(what: string): RefusalSearch[] {
-  if (isIP(what) !== 0) return [{ client: what }];
-  const plain = what.replace(/^<(.*)>$/, '$1');
-  if (plain.includes('@')) return what.startsWith('<') ? [{ id: plain }] : [{ party: plain }, { id: plain }];
-  return plain.includes('.') ? [{ party: plain.replace(/^@/, '') }] : [{ id: plain }, { party: plain }];
 }
