@@ -61,7 +61,7 @@ export async function sendMail(port: number, mail: Mail): Promise<string> {
   for (const recipient of to) await say(`RCPT TO:<${recipient}>`);
   await say('DATA');
   const said = await say(
-    `From: <${from || 'mailer-daemon@example.com'}>\r\nTo: <${to.join('>, <')}>\r\nSubject: ${subject}\r\nMessage-ID: <${crypto.randomUUID()}@example.com>\r\n\r\n${text}\r\n.`,
+    `From: <${from || 'mailer-daemon@example.com'}>\r\nTo: <${to.join('>, <')}>\r\nSubject: ${subject}\r\nMessage-ID: <${crypto.randomUUID()}@client.test>\r\n\r\n${text}\r\n.`,
   );
   await say('QUIT');
   const id = /[0-9A-HJKMNP-TV-Z]{16}/.exec(said)?.[0];

@@ -69,9 +69,13 @@ export const messageRoutes = [
     handler: async ({ clients, bounds, person, params }) => {
       const { found, asked } = await askWhy(clusterOf(clients), params.id, 1);
       const facts = found[0] && ownMail(found[0], bounds);
-      // Of mail that is not hers, an administrator hears what she would of mail that never was.
-      if (found[0] === undefined || facts === undefined)
-        throw new SealpostError('not-found', unknownExplained(asked).sentence);
+      if (found[0] === undefined || facts === undefined) {
+        // Of mail that is not hers, an administrator hears what she would of mail that never was.
+        const where = 'in the mail of your domains: an operator of all domains may know more';
+        const text =
+          bounds.domains === undefined ? unknownExplained(asked).sentence : `nothing is known of ${params.id} ${where}`;
+        throw new SealpostError('not-found', text);
+      }
       const [whole] = found;
       const may = whole.kind === 'queued' && mayActAs(person, 'operator') && isOwnToChange(whole.entry, bounds);
       const queueId = 'entry' in facts ? facts.entry.queueId : params.id;
