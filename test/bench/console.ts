@@ -2,13 +2,13 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Page } from 'playwright-core';
 import type { MessageList } from '#services/console/schemas/messages.ts';
+import { fill } from '#test/bench/scale/fill.ts';
+import { fillReceipts } from '#test/bench/scale/receipts.ts';
 import { TestBrowser } from '#test/kit/browser/browser.ts';
 import { signIn } from '#test/kit/browser/console.ts';
 import type { ConsoleClient } from '#test/kit/console/client.ts';
 import { ConsoleSite } from '#test/kit/console/site.ts';
 import { waitFor } from '#test/kit/wait.ts';
-import { fill } from './scale/fill.ts';
-import { fillReceipts } from './scale/receipts.ts';
 
 /**
  * How long the console takes with much mail: each search at the API of a real node, and what somebody does in Chromium until
@@ -172,7 +172,7 @@ async function watchInput(page: Page): Promise<void> {
       for (const { duration, name } of list.getEntries())
         if (/^(key|click|pointer|input)/.test(name)) times.push(duration);
     });
-    observer.observe({ type: 'event', durationThreshold: 16 } as PerformanceObserverInit);
+    observer.observe({ type: 'event' as 'mark', ...{ durationThreshold: 16 } });
   });
 }
 

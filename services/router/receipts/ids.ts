@@ -10,7 +10,8 @@ export type Ids = { ids: string[]; rest: string };
 
 /** Greater than every queue id. */
 export const HIGHEST = '~';
-const KINDS = ['message', 'receipt', 'receipt-copy'];
+const RECEIPTS = ['receipt', 'receipt-copy'];
+const KINDS = ['message', ...RECEIPTS];
 /** Ids that are read together. */
 const TOGETHER = 100;
 
@@ -35,9 +36,18 @@ export function after(id: string): string {
 }
 
 /** All ids of messages and receipts, newest first. */
-export async function* allIds(store: Store, { from, below }: IdRange): AsyncGenerator<Ids> {
+export function allIds(store: Store, range: IdRange): AsyncGenerator<Ids> {
+  return idsOf(store, range, KINDS);
+}
+
+/** Those of receipts alone. */
+export function receiptIds(store: Store, range: IdRange): AsyncGenerator<Ids> {
+  return idsOf(store, range, RECEIPTS);
+}
+
+async function* idsOf(store: Store, { from, below }: IdRange, kinds: readonly string[]): AsyncGenerator<Ids> {
   for (let rest = below; ; ) {
-    const ids = await someIds(store, { from, below: rest }, true);
+    const ids = await someIds(store, { from, below: rest }, true, kinds);
     const last = ids.at(-1);
     if (last === undefined) return;
     yield { ids, rest: last };
@@ -68,9 +78,14 @@ export async function lastId(store: Store): Promise<string | undefined> {
   return (await someIds(store, { from: '', below: HIGHEST }, true))[0];
 }
 
-async function someIds(store: Store, { from, below }: IdRange, reverse: boolean): Promise<string[]> {
+async function someIds(
+  store: Store,
+  { from, below }: IdRange,
+  reverse: boolean,
+  kinds: readonly string[] = KINDS,
+): Promise<string[]> {
   const ids = new Set<string>();
-  for (const kind of KINDS) {
+  for (const kind of kinds) {
     const range = { gte: `${kind}!${from}`, lt: `${kind}!${below}`, reverse, limit: TOGETHER };
     for await (const key of store.keys(range)) ids.add(key.slice(kind.length + 1));
   }

@@ -4,7 +4,7 @@ import type { Logger } from '#shared/log.ts';
 import type { FoundMessage, MessageSearch } from '#shared/mail/message-search.ts';
 import type { Slot, Slots } from '../store/slots.ts';
 import { type FoundDeps, foundOf, type Recorded, readRecorded } from './found.ts';
-import { allIds, type IdRange, type Ids, idRange, isIn, newestFirst } from './ids.ts';
+import { allIds, type IdRange, type Ids, idRange, isIn, newestFirst, receiptIds } from './ids.ts';
 import { type Condition, conditionsOf } from './query.ts';
 import type { SearchIndex } from './search-index.ts';
 import { termsOf } from './terms.ts';
@@ -60,8 +60,9 @@ async function* idsFor(
     yield { ids: isInRange ? [queueId] : [], rest: '' };
   } else if (conditions.length === 0) {
     const few = fewOf(slots, state, range);
-    if (few === undefined) yield* allIds(store, range);
-    else yield { ids: few, rest: '' };
+    if (few !== undefined) yield { ids: few, rest: '' };
+    else if (state === 'delivered' || state === 'failed') yield* receiptIds(store, range);
+    else yield* allIds(store, range);
   } else yield* index.ids(conditions, range);
 }
 

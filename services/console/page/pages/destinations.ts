@@ -2,7 +2,7 @@ import type { GroupedBy } from '#services/console/schemas/queue.ts';
 import { html } from '/vendor/preact.js';
 import { Note } from '../kit/badge.ts';
 import { PageHead } from '../kit/layout.ts';
-import type { PageProps } from '../pages.ts';
+import type { PageProps } from '../state/router.ts';
 import { useSession } from '../state/session.ts';
 import { Destination } from './destinations/destination.ts';
 import { isChangeable } from './destinations/groups.ts';

@@ -1,5 +1,5 @@
 import { html } from '/vendor/preact.js';
-import type { PageProps } from '../pages.ts';
+import type { PageProps } from '../state/router.ts';
 import { MessageList } from './messages/list.ts';
 import { Message } from './messages/message.ts';
 

@@ -7,7 +7,8 @@ import { Moment, Time } from '../../kit/time.ts';
 import { useNow } from '../../state/clock.ts';
 import { useData } from '../../state/data.ts';
 import { mayChangeAll, useSession } from '../../state/session.ts';
-import { BulkDialog, type BulkOperation, TITLES } from './bulk-dialog.ts';
+import type { BulkOperation } from './bulk-change.ts';
+import { BulkDialog, TITLES } from './bulk-dialog.ts';
 import { DirectiveDialog } from './directive-dialog.ts';
 import { DirectiveLine } from './directives.ts';
 import { filterOf, mailText, messagesHref } from './groups.ts';
@@ -98,7 +99,7 @@ function Actions({ by, name, reload }: Props & { reload: () => Promise<void> }) 
         <div class="actions bulk-actions">
           ${OPERATIONS.map(
             (operation) =>
-              html`<button key=${operation} type="button" class=${operation === 'remove' ? 'danger' : ''} onClick=${() => setBulk(operation)}>${TITLES[operation]}</button>`,
+              html`<button key=${operation} type="button" class=${operation === 'remove' ? 'danger' : ''} onClick=${() => setBulk(operation)}>${TITLES[operation]} …</button>`,
           )}
         </div>
       <//>`

@@ -40,7 +40,7 @@ export function DirectiveLine({ directive, reload }: { directive: Directive; rel
   `;
 }
 
-const ABOUT: Record<Directive['about'], string> = { domain: 'to', sender: 'from', destination: 'at the next hop' };
+const ABOUT: Record<Directive['about'], string> = { domain: 'to', sender: 'sent by', destination: 'at the next hop' };
 
 async function endDirective({ kind, about, name }: Directive): Promise<void> {
   tellLacking(await post<DirectiveReply>('directives/end', { kind, about, name }));

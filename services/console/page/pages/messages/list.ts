@@ -2,17 +2,17 @@ import type { FoundRow, MailState } from '#services/console/schemas/messages.ts'
 import { html, useEffect, useMemo, useState } from '/vendor/preact.js';
 import { Note } from '../../kit/badge.ts';
 import { Choice, SelectField, TextField } from '../../kit/form.ts';
-import { bytesText, countText, listText, momentText } from '../../kit/format.ts';
+import { countText, listText, momentText } from '../../kit/format.ts';
 import { Icon } from '../../kit/icon.ts';
 import { Empty, PageHead, Problem } from '../../kit/layout.ts';
 import { type Column, Table } from '../../kit/table.ts';
 import { Time } from '../../kit/time.ts';
-import type { PageProps } from '../../pages.ts';
 import { segment } from '../../state/api.ts';
+import type { PageProps } from '../../state/router.ts';
 import { setQuery } from '../../state/router.ts';
 import { mayChange, useSession } from '../../state/session.ts';
-import { type Found, useSearch } from './pages.ts';
 import { RefusalDialog } from './refusal.ts';
+import { type Found, useSearch } from './search.ts';
 import { SelectionBar } from './selection.ts';
 import { MailBadge, senderText } from './states.ts';
 import { SPANS, type Span, spanOf } from './times.ts';
@@ -62,7 +62,7 @@ function SearchForm({ query }: Pick<PageProps, 'query'>) {
         <button type="submit" class="primary"><${Icon} name="search" />Search</button>
       </div>
       <${SelectField} label="Time" value=${query.get('time') ?? ''} options=${SPANS}
-        onValue=${(time: Span) => setQuery({ time, from: undefined, until: undefined })} />
+        onValue=${(time: Span) => setQuery({ time, begin: undefined, end: undefined })} />
     </div>
     ${query.get('time') === 'between' && html`<${Between} query=${query} />`}
     <div class="search-states">
@@ -73,9 +73,9 @@ function SearchForm({ query }: Pick<PageProps, 'query'>) {
 }
 
 function Between({ query }: Pick<PageProps, 'query'>) {
-  const field = (name: 'from' | 'until', label: string): unknown =>
+  const field = (name: 'begin' | 'end', label: string): unknown =>
     html`<${TextField} label=${label} type="datetime-local" value=${query.get(name) ?? ''} onValue=${(value: string) => setQuery({ [name]: value })} />`;
-  return html`<div class="fields">${field('from', 'From')}${field('until', 'Until')}</div>`;
+  return html`<div class="fields">${field('begin', 'From')}${field('end', 'Until')}</div>`;
 }
 
 /** What the list lacks, so that nobody takes silence for an answer. */
@@ -200,14 +200,13 @@ function columnsOf({ canChange, rows, selected, setSelected, setRefusal }: Colum
           ? html`<${Time} at=${row.at} />`
           : html`<button type="button" class="row-button" onClick=${() => setRefusal(row)}><${Time} at=${row.at} /></button>`,
     },
-    { title: 'From', width: 15, cell: ({ from }) => senderText(from) },
-    { title: 'To', width: 15, cell: toText },
+    { title: 'From', width: 13, cell: ({ from }) => senderText(from) },
+    { title: 'To', width: 13, cell: toText },
     { title: 'State', width: 7.5, cell: ({ state }) => html`<${MailBadge} state=${state} />` },
     {
       title: 'Last reply',
-      cell: ({ reply, host }) => (reply === undefined ? '' : `${reply}${host === undefined ? '' : ` (${host})`}`),
+      cell: ({ reply }) => reply ?? '',
     },
-    { title: 'Size', width: 5.5, numeric: true, cell: ({ size }) => (size === undefined ? '' : bytesText(size)) },
     { title: 'Node', width: 6.5, cell: ({ node }) => node },
   ];
 }

@@ -12,7 +12,7 @@ export function Timeline({ steps, several }: { steps: readonly Step[]; several: 
   return html`<ol class="timeline">
     ${steps.map((step, n) => {
       const { tone, icon, title, details } = partsOf(step, several);
-      return html`<li key=${n} class=${tone}>
+      return html`<li key=${n} class=${step.kind === 'next' ? `${tone} to-come` : tone}>
         <span class="timeline-mark"><${Icon} name=${icon} /></span>
         <div class="timeline-head">
           <strong>${title}</strong>

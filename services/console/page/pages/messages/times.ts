@@ -20,6 +20,6 @@ export function spanOf(query: URLSearchParams, now = Date.now()): { since?: numb
   if (back !== undefined) return { since: Math.floor((now - back) / STEP_MS) * STEP_MS };
   if (time !== 'between') return {};
   const at = (name: string): number => new Date(query.get(name) ?? '').getTime();
-  const [since, until] = [at('from'), at('until')];
+  const [since, until] = [at('begin'), at('end')];
   return { ...(since >= 0 && { since }), ...(until >= 0 && { until }) };
 }
