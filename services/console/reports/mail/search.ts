@@ -154,18 +154,11 @@ function merged(parts: readonly Part[], limit: number): Pick<MailPage, 'found' |
   const known = parts.flatMap(({ found }) => found).filter(({ id }) => id >= horizon);
   const all = oneOfEach(known).sort((a, b) => (a.id < b.id ? 1 : a.id > b.id ? -1 : 0));
   const last = all[limit - 1];
-  if (last === undefined || all.length === limit) {
-    const next = last === undefined ? horizon : last.id;
-    return { found: all, ...(horizon !== '' && { next }) };
-  }
-  // A refusal has the id of its millisecond, so all of one go together.
-  const moment = last.id.slice(0, MOMENT);
-  const found = all.filter(({ id }, n) => n < limit || id.startsWith(moment));
-  return { found, ...((found.length < all.length || horizon !== '') && { next: moment }) };
+  if (last === undefined) return { found: all, ...(horizon !== '' && { next: horizon }) };
+  // Refusals of one millisecond have one id, so they go together.
+  const found = all.filter(({ id }, n) => n < limit || id === last.id);
+  return { found, ...((found.length < all.length || horizon !== '') && { next: last.id }) };
 }
-
-/** Characters of a queue id that are its time. */
-const MOMENT = queueIdFloor(0).length;
 
 /** A message that several nodes know is in it once. */
 function oneOfEach(found: readonly FoundMail[]): FoundMail[] {

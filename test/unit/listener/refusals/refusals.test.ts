@@ -35,6 +35,12 @@ describe('the last refusals', () => {
       [{ id: 's1', party: 'bob@example.com' }, 1],
       [{ id: 't1', client: '192.0.2.2' }, 0],
       [{ id: 'none' }, 0],
+      [{ domains: ['example.com'] }, 1],
+      [{ domains: ['Third.test', 'sub.example.com'] }, 2],
+      [{ domains: ['carol'] }, 0],
+      [{ after: 0, before: Number.MAX_SAFE_INTEGER }, 3],
+      [{ before: 1 }, 0],
+      [{ after: Number.MAX_SAFE_INTEGER }, 0],
     ];
     for (const [search, expected] of TABLE) assert.equal(count(search), expected, JSON.stringify(search));
     assert.deepEqual(

@@ -77,6 +77,16 @@ describe('messages and receipts are found', () => {
     ['a Message-ID', { messageId: '<one@sender.example>' }, [0]],
     ['a Message-ID without brackets', { about: 'one@sender.example' }, [0]],
     ['nothing', { to: 'nobody@peer.example' }, []],
+    ['what waits', { state: 'waiting' }, [3]],
+    ['what waits for a domain', { state: 'waiting', to: 'peer.example' }, [3]],
+    ['what waits for another one', { state: 'waiting', to: 'peer-x.example' }, []],
+    ['what was delivered', { state: 'delivered', from: 'sender.example' }, [5, 0]],
+    ['what failed', { state: 'failed' }, [6]],
+    ['what is held', { state: 'held' }, []],
+    ['a domain that an administrator is bounded to', { domains: ['peer.example'] }, [4, 3, 1, 0]],
+    ['several of them', { domains: ['Sub.Peer.example', 'no.example'] }, [6, 2]],
+    ['another domain in these bounds', { domains: ['peer.example'], to: 'peer-x.example' }, []],
+    ['what waits in these bounds', { domains: ['peer.example', 'no.example'], state: 'waiting' }, [3]],
   ];
   test('by what is asked, newest first', () =>
     withMail(async (router, ids) => {
@@ -175,3 +185,21 @@ test('a sender of much mail and a domain of few recipients find what is of both'
     },
     Array.from({ length: 60 }, (_, n) => ({ to: n % 20 === 0 ? 'a@peer.example' : 'a@else.example' })),
   ));
+
+test('of mail from elsewhere, a search in bounds tells the recipients within them alone', async () => {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path);
+  router.delivery.automatic = (job) => job.end('delivered', OK);
+  const recipients = ['bob@mine.example', 'eve@theirs.example'].map((address) => ({ address }));
+  for (const reversePath of ['x@far.example', 'x@mine.example'])
+    await router.send({ envelope: { ...envelope([]), reversePath, recipients } });
+  await waitFor(async () => (await find(router, { state: 'delivered' })).length === 2, { what: 'both to leave' });
+  const shown = (await find(router, { domains: ['mine.example'] })).map(({ recipients: all, counts }) => [
+    all.map(({ address }) => address),
+    counts,
+  ]);
+  assert.deepEqual(shown, [
+    [['bob@mine.example', 'eve@theirs.example'], { delivered: 2 }],
+    [['bob@mine.example'], { delivered: 1 }],
+  ]);
+});
