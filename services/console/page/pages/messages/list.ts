@@ -29,7 +29,8 @@ const STATES = [
 ] as const satisfies (readonly [MailState | '', string])[];
 
 export function MessageList({ query }: Pick<PageProps, 'query'>) {
-  const { since, until } = spanOf(query);
+  // Of one search: its beginning must not move while somebody reads on.
+  const { since, until } = useMemo(() => spanOf(query), [query.toString()]);
   const word = (name: string): string | undefined => query.get(name) ?? undefined;
   const found = useSearch({ q: word('q'), to: word('to'), state: word('state'), since, until });
   return html`

@@ -1,5 +1,5 @@
 import type { MessageReply } from '#services/console/schemas/messages.ts';
-import { html, useState } from '/vendor/preact.js';
+import { html, useEffect, useState } from '/vendor/preact.js';
 import { Badge, Note, type Tone } from '../../kit/badge.ts';
 import { CopyButton } from '../../kit/copy.ts';
 import { ActionButton } from '../../kit/dialog.ts';
@@ -16,11 +16,16 @@ import { Timeline } from './timeline.ts';
 
 /** One message: why it is where it is, on top; below, its journey, and all that is known of it. */
 
-/** It is read again so often while it is shown. */
+/** It is read again so often while it is shown, until it has left. */
 const EVERY_MS = 5000;
 
 export function Message({ id }: { id: string }) {
-  const message = useData<MessageReply>(`messages/${segment(id)}`, {}, EVERY_MS);
+  const [isOpen, setOpen] = useState(true);
+  const message = useData<MessageReply>(`messages/${segment(id)}`, {}, isOpen ? EVERY_MS : undefined);
+  const isOver = message.problem !== undefined || message.data?.queued === false;
+  useEffect(() => {
+    if (isOver) setOpen(false);
+  }, [isOver]);
   return html`
     <p class="back"><a href="/messages">All messages</a></p>
     <${PageHead} title=${`Message ${id}`} actions=${html`<${CopyButton} text=${id} label="Copy the queue id" />`} />

@@ -9,15 +9,17 @@ export const SPANS = [
 ] as const;
 export type Span = (typeof SPANS)[number][0];
 
-const BACK_MS: Readonly<Record<string, number>> = { '1h': 3_600_000, '24h': 86_400_000, '7d': 604_800_000 };
-/** A span that moves with every render would be another search each time. */
-const STEP_MS = 60_000;
+const BACK_MS: ReadonlyMap<string, number> = new Map([
+  ['1h', 3_600_000],
+  ['24h', 86_400_000],
+  ['7d', 604_800_000],
+]);
 
 /** ms since 1970; moments of `between` are local times. */
 export function spanOf(query: URLSearchParams, now = Date.now()): { since?: number; until?: number } {
   const time = query.get('time') ?? '';
-  const back = BACK_MS[time];
-  if (back !== undefined) return { since: Math.floor((now - back) / STEP_MS) * STEP_MS };
+  const back = BACK_MS.get(time);
+  if (back !== undefined) return { since: now - back };
   if (time !== 'between') return {};
   const at = (name: string): number => new Date(query.get(name) ?? '').getTime();
   const [since, until] = [at('begin'), at('end')];
