@@ -1,4 +1,5 @@
 import { isMap, isScalar, isSeq, LineCounter, parseAllDocuments, type YAMLError } from 'yaml';
+import { errorText } from '#shared/errors.ts';
 import type { Problem } from './problem.ts';
 
 /** A YAML file as plain data, with the way back from a path to its line. */
@@ -18,8 +19,15 @@ export function parseYaml(text: string): YamlFile {
     problems.push({ path: [], line, message: 'a second YAML document begins here: put everything into one' });
   }
   const root = first?.contents;
+  let data: unknown;
+  try {
+    if (problems.length === 0) data = toData(first);
+  } catch (error) {
+    // Anchors whose aliases grow without measure.
+    problems.push({ path: [], line: undefined, message: `not valid YAML: ${errorText(error)}` });
+  }
   return {
-    data: problems.length === 0 ? toData(first) : undefined,
+    data,
     problems,
     lineOf: (path) => {
       const offset = offsetOf(root, path);

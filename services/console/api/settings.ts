@@ -1,9 +1,9 @@
 import { stringify } from 'yaml';
-import { parseConfig } from '#cluster/config/load.ts';
-import { formatPath } from '#cluster/config/problems/problem.ts';
+import type { Config } from '#cluster/config/schema/schema.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { findEntries } from '../reports/audit/entries.ts';
 import { describeError } from '../reports/describe-error.ts';
+import { checkText } from '../reports/settings/check.ts';
 import { AuditQuery, AuditReply, SettingsCheck, SettingsChecked, SettingsReply } from '../schemas/settings.ts';
 import { route } from './route.ts';
 
@@ -18,8 +18,7 @@ export const settingsRoutes = [
     reply: SettingsReply,
     handler: ({ config }) => ({
       node: config.node.name,
-      // A `Secret` shows `[secret]` as JSON.
-      text: stringify(JSON.parse(JSON.stringify(config)), { lineWidth: 0 }),
+      text: stringify(JSON.parse(JSON.stringify(shown(config))), { lineWidth: 0 }),
     }),
   }),
   route({
@@ -30,14 +29,7 @@ export const settingsRoutes = [
     body: SettingsCheck,
     reply: SettingsChecked,
     bodyLimit: 1024 * 1024,
-    handler: async ({ body }) => {
-      const loaded = await parseConfig(body.text, '/', { files: false });
-      const problems = loaded.ok ? [] : loaded.problems;
-      return {
-        problems: problems.map(({ path, line, message }) => ({ path: formatPath(path), line, message })),
-        warnings: loaded.warnings,
-      };
-    },
+    handler: ({ body }) => checkText(body.text),
   }),
   route({
     method: 'GET',
@@ -54,3 +46,9 @@ export const settingsRoutes = [
     },
   }),
 ];
+
+/** A `Secret` shows `[secret]` as JSON. The path of a webhook may have a token in it, so its host alone is shown. */
+function shown(config: Config): object {
+  const webhooks = config.webhooks.map((webhook) => ({ ...webhook, url: `${new URL(webhook.url).origin}/[secret]` }));
+  return { ...config, webhooks };
+}
