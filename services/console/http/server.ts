@@ -7,6 +7,7 @@ import { openPort, type Place, portOf } from '#cluster/open-port.ts';
 import { errorText } from '#shared/errors.ts';
 import { serveRoutes } from './api.ts';
 import type { Material } from './certificate.ts';
+import { limitConnections } from './connections.ts';
 import type { HttpDeps } from './deps.ts';
 import { handleErrors } from './errors.ts';
 import { serveEvents } from './events.ts';
@@ -38,7 +39,11 @@ const HANDSHAKE_MS = 10_000;
 const HEADERS_MS = 10_000;
 const REQUEST_MS = 30_000;
 const IDLE_MS = 60_000;
+/** A connection on which nothing moves, such as that of a client that reads no answer; no answer takes so long. */
+const STALLED_MS = 120_000;
 const MOST_CONNECTIONS = 1000;
+/** Of one client, which may be a proxy with many people behind it. */
+const MOST_OF_ONE = 300;
 const MOST_HEADER_BYTES = 16 * 1024;
 const BODY_LIMIT = 64 * 1024;
 /** From one address (of IPv6, its /64): a page asks for some fifty files, and tables for rows as one scrolls. */
@@ -67,6 +72,8 @@ export class ConsoleServer {
       serverFactory: (handler) => {
         server = createServer({ ...optionsOf(material), ...LIMITS }, handler);
         server.maxConnections = MOST_CONNECTIONS;
+        server.timeout = STALLED_MS;
+        limitConnections(server, MOST_OF_ONE);
         return server;
       },
     });
