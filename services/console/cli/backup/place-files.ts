@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { chmod, chown, link, mkdir, open, rm } from 'node:fs/promises';
+import { chmod, chown, link, mkdir, open, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { unreadable } from '#cluster/config/secrets.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
@@ -28,10 +28,12 @@ export async function planFiles(files: readonly FilePart[], at: At): Promise<Fil
   return plan;
 }
 
-/** Undefined where there is no such file. */
+/** Undefined where there is no such file; of what is no file, nothing is read: of a pipe or a device there may be no end. */
 async function digestOf(path: string): Promise<string | undefined> {
   const digest = new ContentDigest();
   try {
+    const found = await stat(path);
+    if (!found.isFile() && !found.isDirectory()) return NO_FILE;
     for await (const piece of createReadStream(path)) digest.update(piece as Buffer);
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined;
@@ -39,6 +41,9 @@ async function digestOf(path: string): Promise<string | undefined> {
   }
   return digest.end().sha256;
 }
+
+/** What no file has as its digest. */
+const NO_FILE = '';
 
 /** Make the folders that are missing, with the mode and for root with the owner that they had; the first ones first. */
 export async function placeFolders(folders: readonly Place[], at: At): Promise<void> {
