@@ -1,6 +1,7 @@
 import { keyRoutes } from './keys.ts';
 import { mailRoutes } from './mail/routes.ts';
 import { overviewEvents, overviewRoutes } from './overview.ts';
+import { receivedRoutes } from './received.ts';
 import type { EventSource, Route } from './route.ts';
 import { settingsRoutes } from './settings.ts';
 import { tlsRoutes } from './tls/routes.ts';
@@ -10,6 +11,7 @@ export const ROUTES: readonly Route[] = [
   ...overviewRoutes,
   ...keyRoutes,
   ...tlsRoutes,
+  ...receivedRoutes,
   ...settingsRoutes,
   ...mailRoutes,
 ];

@@ -5,12 +5,12 @@ import { gatherCertificates, usedAt } from '../../reports/certificates/facts.ts'
 import { renewalText } from '../../reports/certificates/text.ts';
 import { runChecks, worstFirst } from '../../reports/doctor/finding.ts';
 import type { CertificatesReply } from '../../schemas/tls.ts';
-import { clusterOf } from '../cluster.ts';
+import { clusterOf } from '../mail/cluster.ts';
 import type { Asked } from '../route.ts';
 
 /** The certificates of the cluster, what is wrong with them, and what listeners show to clients. */
-export async function certificates({ clients, config }: Asked): Promise<CertificatesReply> {
-  const members = await clusterOf({ clients, config }).meet();
+export async function certificates({ clients }: Asked): Promise<CertificatesReply> {
+  const members = await clusterOf(clients).meet();
   const facts = await gatherCertificates(clients.client(credentialStoreContract), clients, members);
   const { now, node, behind, served, presented } = facts;
   return {

@@ -4,7 +4,7 @@ import { isWeakerThanWanted, type LedgerRow, type LedgerTotal } from '#shared/ma
 import { findRouters } from '../../reports/mail/routers.ts';
 import { certificateVerdict, type LedgerQuestion, LedgerReader } from '../../reports/tls/ledger.ts';
 import type { LedgerQuery, LedgerReply, LedgerRowsQuery, LedgerRowsReply } from '../../schemas/tls.ts';
-import { clusterOf } from '../cluster.ts';
+import { clusterOf } from '../mail/cluster.ts';
 import type { Asked, Context } from '../route.ts';
 
 /** How mail came and left, of all nodes. */
@@ -59,8 +59,8 @@ function shownRow(row: LedgerRow): LedgerRowsReply['rows'][number] {
   return { ...row, weaker: isWeakerThanWanted(row), ...(verdict !== undefined && { verdict }) };
 }
 
-async function openLedger({ clients, config, signal }: Asked, question: LedgerQuestion) {
-  const { up: nodes, silent } = await findRouters(clusterOf({ clients, config }));
+async function openLedger({ clients, signal }: Asked, question: LedgerQuestion) {
+  const { up: nodes, silent } = await findRouters(clusterOf(clients));
   const stop = AbortSignal.any([signal, AbortSignal.timeout(BUDGET_MS)]);
   const reader = new LedgerReader(
     clients,

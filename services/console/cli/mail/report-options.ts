@@ -2,9 +2,10 @@ import type { Command } from 'commander';
 import { normalizeDomain } from '#shared/address/address.ts';
 import type { ReportHead } from '#shared/mail/reports/dmarc-report.ts';
 import { formatTime, parseDuration } from '#shared/units.ts';
+import type { FoundReports, ReportSelection } from '../../reports/received/reports.ts';
 import { type CommonOptions, withCommon } from '../context.ts';
 import { usageError } from '../exit.ts';
-import type { ReportSelection } from './received-reports.ts';
+import { tellUndone } from './undone.ts';
 
 /** What the commands about received reports have in common, whatever the reports are about. */
 
@@ -26,6 +27,14 @@ export function selectionOf({ domain, since }: ReportOptions): ReportSelection {
     ...(domain !== undefined && { domain: normalizeDomain(domain) }),
     ...(ms !== undefined && { since: Date.now() - ms }),
   };
+}
+
+/** Say which nodes did not answer, and return their names. `kind`: `DMARC`. */
+export function tellSilent(kind: string, silent: FoundReports<unknown>['silent']): string[] {
+  for (const { node, error } of silent) {
+    tellUndone(`the ${kind} reports that came to ${node} alone are not counted`, error);
+  }
+  return silent.map(({ node }) => node);
 }
 
 /** Where there is none. `kind`: `DMARC`; `silent`: nodes that did not answer. */

@@ -5,12 +5,14 @@ import { useSession } from '../state/session.ts';
 import { Certificates } from './tls/certificates.ts';
 import { DomainLedger } from './tls/domain.ts';
 import { Ledger } from './tls/ledger.ts';
+import { TlsReports } from './tls/reports.ts';
 
-/** TLS: the ledger at /tls, of one domain at /tls/domain/NAME; the certificates of the cluster at /tls/certificates. */
+/** TLS: the ledger at /tls, of one domain at /tls/domain/NAME; the certificates of the cluster at /tls/certificates, what others report at /tls/reports. */
 
 const TABS = [
   ['/tls', 'Ledger'],
   ['/tls/certificates', 'Certificates'],
+  ['/tls/reports', 'Reports received'],
 ] as const;
 
 /** Shown only to those who see the whole cluster: hosts belong to no domain. */
@@ -25,5 +27,6 @@ export default function Tls({ rest: [part = '', name], query }: PageProps) {
     <${Tabs} label="TLS" tabs=${tabs} current=${part === '' ? '/tls' : `/tls/${part}`} />
     ${part === '' && html`<${Ledger} query=${query} />`}
     ${part === 'certificates' && html`<${Certificates} />`}
+    ${part === 'reports' && html`<${TlsReports} query=${query} />`}
   `;
 }

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import type { SourceTotals } from '#services/console/cli/mail/dmarc-reports.ts';
+import type { SourceTotals } from '#services/console/reports/received/dmarc.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { Rcode, Type } from '#shared/dns/message.ts';
 import { startGuardedServer } from '#test/kit/bus/bus-users.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import type { PolicyTotals } from '#services/console/cli/mail/tls-reports.ts';
+import type { PolicyTotals } from '#services/console/reports/received/tls.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { startGuardedServer } from '#test/kit/bus/bus-users.ts';
 import { sealpost } from '#test/kit/command.ts';

@@ -3,7 +3,7 @@ import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { DmarcReport, SourceTotals } from '#services/console/cli/mail/dmarc-reports.ts';
+import type { DmarcReport, SourceTotals } from '#services/console/reports/received/dmarc.ts';
 import { generateNek } from '#shared/dkim/nek.ts';
 import { startGuardedServer } from '#test/kit/bus/bus-users.ts';
 import { rsaKey, SIGNERS } from '#test/kit/dkim/signers.ts';

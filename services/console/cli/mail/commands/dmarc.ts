@@ -1,8 +1,21 @@
 import type { Command } from 'commander';
+import {
+  type DmarcReport,
+  findDmarcReports,
+  type SourceTotals,
+  sumOf,
+  totalsBySource,
+} from '../../../reports/received/dmarc.ts';
 import { openCaller, print } from '../../context.ts';
 import { shorten, table } from '../../table.ts';
-import { type DmarcReport, findDmarcReports, type SourceTotals, sumOf, totalsBySource } from '../dmarc-reports.ts';
-import { noneText, type ReportOptions, selectionOf, summaryLines, withSelection } from '../report-options.ts';
+import {
+  noneText,
+  type ReportOptions,
+  selectionOf,
+  summaryLines,
+  tellSilent,
+  withSelection,
+} from '../report-options.ts';
 
 export function register(program: Command): void {
   const dmarc = program.command('dmarc').description('what others report of mail that claims to be from our domains');
@@ -16,7 +29,8 @@ export function register(program: Command): void {
 async function reports(options: ReportOptions): Promise<void> {
   const selection = selectionOf(options);
   await using caller = await openCaller(options);
-  const { reports: found, silent } = await findDmarcReports(caller, selection);
+  const { reports: found, silent: unheard } = await findDmarcReports(caller, selection);
+  const silent = tellSilent('DMARC', unheard);
   const sources = totalsBySource(found);
   const heads = found.map(({ rows: _, parts: _parts, ...head }) => head);
   print(options, { reports: heads, sources, total: sumOf(sources), silent }, () =>

@@ -1,8 +1,15 @@
 import type { Command } from 'commander';
+import { findTlsReports, type PolicyTotals, totalsByPolicy } from '../../../reports/received/tls.ts';
 import { openCaller, print } from '../../context.ts';
 import { shorten, table } from '../../table.ts';
-import { noneText, type ReportOptions, selectionOf, summaryLines, withSelection } from '../report-options.ts';
-import { findTlsReports, type PolicyTotals, totalsByPolicy } from '../tls-reports.ts';
+import {
+  noneText,
+  type ReportOptions,
+  selectionOf,
+  summaryLines,
+  tellSilent,
+  withSelection,
+} from '../report-options.ts';
 
 /** Of names that share a cell. */
 const LONGEST = 60;
@@ -19,7 +26,8 @@ export function register(tls: Command): void {
 async function reports(options: ReportOptions): Promise<void> {
   const selection = selectionOf(options);
   await using caller = await openCaller(options);
-  const { reports: found, silent } = await findTlsReports(caller, selection);
+  const { reports: found, silent: unheard } = await findTlsReports(caller, selection);
+  const silent = tellSilent('TLS', unheard);
   const policies = totalsByPolicy(found);
   const heads = found.map(({ rows: _, parts: _parts, messages: sessions, ...head }) => ({ ...head, sessions }));
   print(options, { reports: heads, policies, silent }, () =>

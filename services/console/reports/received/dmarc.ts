@@ -1,7 +1,7 @@
 import { routerContract } from '#services/router/contract.ts';
 import type { ReportRow } from '#shared/mail/reports/dmarc-report.ts';
-import type { Caller } from '../context.ts';
-import { findReports, type Report, type ReportSelection } from './received-reports.ts';
+import type { Cluster } from '../clients.ts';
+import { type FoundReports, findReports, type Report, type ReportSelection } from './reports.ts';
 
 /** The DMARC reports that came to any node, and what they say in sum. */
 
@@ -22,14 +22,9 @@ export type SourceTotals = {
   from: string[];
 };
 
-export function findDmarcReports(
-  caller: Caller,
-  selection: ReportSelection,
-): Promise<{ reports: DmarcReport[]; silent: string[] }> {
-  const router = caller.client(routerContract);
-  const ask: Parameters<typeof findReports<ReportRow>>[1]['ask'] = (request, node) =>
-    router['dmarc-report-list'](request, { node });
-  return findReports(caller, { name: 'DMARC', ask }, selection);
+export function findDmarcReports(cluster: Cluster, selection: ReportSelection): Promise<FoundReports<ReportRow>> {
+  const router = cluster.client(routerContract);
+  return findReports<ReportRow>(cluster, (request, node) => router['dmarc-report-list'](request, { node }), selection);
 }
 
 /** Totals by source address, those of the most messages first. */
@@ -52,6 +47,26 @@ export function sumOf(sources: readonly SourceTotals[]): Omit<SourceTotals, 'sou
   const names = Object.keys(sum) as (keyof typeof sum)[];
   for (const totals of sources) for (const name of names) sum[name] += totals[name];
   return sum;
+}
+
+export type DayTotals = { at: number[]; passed: number[]; failed: number[] };
+const DAY_MS = 86_400_000;
+
+/**
+ * Messages by the day (UTC) that the middle of their report falls into: columns, a row for today and each of the `days` before
+ * it. Reports about other times are left out: anybody can write one.
+ */
+export function totalsByDay(reports: readonly DmarcReport[], days: number, now: number): DayTotals {
+  const dayOf = ({ begin, end }: DmarcReport): number => Math.floor((begin + end) / 2 / DAY_MS);
+  const byDay = Map.groupBy(reports, dayOf);
+  const today = Math.floor(now / DAY_MS);
+  const shown = Array.from({ length: days + 1 }, (_, n) => today - days + n);
+  const sums = shown.map((day) => sumOf(totalsBySource(byDay.get(day) ?? [])));
+  return {
+    at: shown.map((day) => day * DAY_MS),
+    passed: sums.map(({ passed }) => passed),
+    failed: sums.map(({ messages, passed }) => messages - passed),
+  };
 }
 
 function emptyTotals(source: string): SourceTotals {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type TlsReport, totalsByPolicy } from '#services/console/cli/mail/tls-reports.ts';
+import { type TlsReport, totalsByPolicy } from '#services/console/reports/received/tls.ts';
 
 const report = (organisation: string, domain: string, rows: TlsReport['rows']): TlsReport => ({
   ...{ organisation, domain, rows, id: '1', begin: 0, end: 1, arrived: 2, messages: 0, unreadable: 0, parts: 1 },

@@ -1,7 +1,7 @@
 import { routerContract } from '#services/router/contract.ts';
 import type { TlsReportRow } from '#shared/mail/reports/tls-report.ts';
-import type { Caller } from '../context.ts';
-import { findReports, type Report, type ReportSelection } from './received-reports.ts';
+import type { Cluster } from '../clients.ts';
+import { type FoundReports, findReports, type Report, type ReportSelection } from './reports.ts';
 
 /** The TLS reports that came to any node, and what they say in sum. */
 
@@ -19,14 +19,9 @@ export type PolicyTotals = {
   reporters: string[];
 };
 
-export function findTlsReports(
-  caller: Caller,
-  selection: ReportSelection,
-): Promise<{ reports: TlsReport[]; silent: string[] }> {
-  const router = caller.client(routerContract);
-  const ask: Parameters<typeof findReports<TlsReportRow>>[1]['ask'] = (request, node) =>
-    router['tls-report-list'](request, { node });
-  return findReports(caller, { name: 'TLS', ask }, selection);
+export function findTlsReports(cluster: Cluster, selection: ReportSelection): Promise<FoundReports<TlsReportRow>> {
+  const router = cluster.client(routerContract);
+  return findReports<TlsReportRow>(cluster, (request, node) => router['tls-report-list'](request, { node }), selection);
 }
 
 /** Totals by domain and policy, in the order of their names. */

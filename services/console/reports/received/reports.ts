@@ -1,7 +1,6 @@
 import type { ReportHead } from '#shared/mail/reports/dmarc-report.ts';
-import { askEach, findRouters } from '../../reports/mail/routers.ts';
-import type { Caller } from '../context.ts';
-import { tellUndone } from './undone.ts';
+import type { Cluster } from '../clients.ts';
+import { askEach, findRouters } from '../mail/routers.ts';
 
 /** The reports of one kind that came to any node: each once, however often and to how many nodes it was sent. */
 
@@ -12,25 +11,22 @@ export type ReportSelection = { domain?: string; since?: number };
 type Part<Row> = { key: string; head: ReportHead; rows: Row[] };
 type Page<Row> = { parts: Part<Row>[]; next?: string | undefined };
 /** Asks the router of a node for a page. */
-type Ask<Row> = (request: ReportSelection & { after?: string }, node: string) => Promise<Page<Row>>;
+export type Ask<Row> = (request: ReportSelection & { after?: string }, node: string) => Promise<Page<Row>>;
 
-/**
- * The reports, the oldest first. `name` of their kind. `silent`: nodes whose reports are not among them, because their routers
- * did not answer; that was said.
- */
+/** `silent`: nodes whose reports are not among them, because their routers did not answer, and why. */
+export type FoundReports<Row> = { reports: Report<Row>[]; silent: { node: string; error: unknown }[] };
+
+/** The reports, the oldest first. */
 export async function findReports<Row>(
-  caller: Caller,
-  { name, ask }: { name: string; ask: Ask<Row> },
+  cluster: Pick<Cluster, 'meet'>,
+  ask: Ask<Row>,
   selection: ReportSelection,
-): Promise<{ reports: Report<Row>[]; silent: string[] }> {
-  const silent: string[] = [];
+): Promise<FoundReports<Row>> {
+  const silent: FoundReports<Row>['silent'] = [];
   const found = await askEach(
-    await findRouters(caller),
+    await findRouters(cluster),
     (node) => reportsOf(ask, node, selection),
-    (node, error) => {
-      silent.push(node);
-      tellUndone(`the ${name} reports that came to ${node} alone are not counted`, error);
-    },
+    (node, error) => silent.push({ node, error }),
   );
   const reports = new Map<string, Report<Row>>();
   for (const [key, report] of found.flatMap((some) => [...some])) {
