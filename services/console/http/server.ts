@@ -4,12 +4,12 @@ import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { openPort, type Place, portOf } from '#cluster/open-port.ts';
-import { errorText } from '#shared/errors.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
 import { serveRoutes } from './api.ts';
 import type { Material } from './certificate.ts';
 import { limitConnections } from './connections.ts';
 import type { HttpDeps } from './deps.ts';
-import { handleErrors } from './errors.ts';
+import { handleErrors, sendError } from './errors.ts';
 import { serveEvents } from './events.ts';
 import { serveFiles } from './files.ts';
 import { describeApi, serveDescription } from './openapi.ts';
@@ -67,6 +67,9 @@ export class ConsoleServer {
       bodyLimit: BODY_LIMIT,
       exposeHeadRoutes: false,
       forceCloseConnections: true,
+      // An address that is none: no hook and no other handler of errors sees it.
+      frameworkErrors: (_error, _request, reply) =>
+        sendError(reply, new SealpostError('malformed', 'the address cannot be read')),
       // A path that comes in two forms is a way around rules; there is one.
       routerOptions: { caseSensitive: true, ignoreTrailingSlash: false, maxParamLength: 1000 },
       serverFactory: (handler) => {

@@ -110,6 +110,13 @@ describe('paths', () => {
     });
   }
 
+  test('an address that is none is refused as all else is, and not repeated', async () => {
+    const answer = await raw('GET /api/keys/%zz%3Cscript/s1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
+    assert.match(answer, /^HTTP\/1\.1 422 /);
+    assert.match(answer, /"error":\{"code":"malformed"/);
+    assert.doesNotMatch(answer, /script/);
+  });
+
   test('whatever else is asked for is the document, which holds nothing of what was asked', async () => {
     using browser = site.client();
     const { status, headers, text } = await browser.get(
