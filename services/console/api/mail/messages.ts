@@ -23,8 +23,8 @@ const moment = z.coerce.number().int().nonnegative();
 const id = z.string().min(1).max(250);
 
 const Search = z.strictObject({
-  q: z.string().min(1).max(1000).optional(),
-  to: z.string().min(1).max(1000).optional(),
+  q: z.string().trim().min(1).max(1000).optional(),
+  to: z.string().trim().min(1).max(1000).optional(),
   state: MailState.optional(),
   since: moment.optional(),
   until: moment.optional(),
@@ -37,6 +37,8 @@ const Search = z.strictObject({
 
 /** Bytes of a text in one answer. */
 const TEXT_BYTES = 256 * 1024;
+/** Messages that are looked at together: mailboxes of routers are bounded. */
+const TOGETHER = 20;
 
 export const messageRoutes = [
   route({
@@ -49,7 +51,7 @@ export const messageRoutes = [
     reply: MessageList,
     handler: async ({ clients, bounds, query: { q, ...search } }) => {
       const { found, next, silent, unreadable } = await searchMail(clusterOf(clients), {
-        ...{ ...search, what: q?.trim(), domains: bounds.domains },
+        ...{ ...search, what: q, domains: bounds.domains },
       });
       return {
         rows: found.map(rowOf),
@@ -127,16 +129,14 @@ export async function demandOwn(clients: Clients, bounds: Bounds, ids: readonly 
   if (bounds.domains === undefined) return;
   const router = clients.client(routerContract);
   const routers = await findRouters(clusterOf(clients));
-  await Promise.all(
-    ids.map(async (queueId) => {
-      const answers = await whereverItIs(routers, (node) => router['message-show']({ queueId }, { node }));
-      const { entry, finished } = mostTelling(answers);
-      if (finished || ownMail({ kind: 'queued', entry, queued: {} }, bounds) === undefined)
-        throw new SealpostError('not-found', `no queue has a message ${queueId} of your domains`);
-      if (!isOwnToChange(entry, bounds)) {
-        const text = `message ${queueId} is also for recipients of other domains: ask an operator of all domains`;
-        throw new SealpostError('forbidden', text);
-      }
-    }),
-  );
+  const demand = async (queueId: string): Promise<void> => {
+    const answers = await whereverItIs(routers, (node) => router['message-show']({ queueId }, { node }));
+    const { entry, finished } = mostTelling(answers);
+    if (finished || ownMail({ kind: 'queued', entry, queued: {} }, bounds) === undefined)
+      throw new SealpostError('not-found', `no queue has a message ${queueId} of your domains`);
+    if (isOwnToChange(entry, bounds)) return;
+    const text = `message ${queueId} is also for recipients of other domains: ask an operator of all domains`;
+    throw new SealpostError('forbidden', text);
+  };
+  for (let n = 0; n < ids.length; n += TOGETHER) await Promise.all(ids.slice(n, n + TOGETHER).map(demand));
 }

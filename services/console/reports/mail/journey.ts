@@ -2,41 +2,13 @@ import { directiveText } from '#shared/directive.ts';
 import { describeMessageTls } from '#shared/mail/message-tls.ts';
 import { formatReply } from '#shared/mail/reply.ts';
 import { formatSize } from '#shared/units.ts';
+import type { Step } from '../../schemas/messages.ts';
 import { attemptsAt, type SharedAttempt } from './attempts.ts';
 import type { Entry } from './queued.ts';
 
 /** The journey of a message through the cluster, as steps. Pure. Times are ms since 1970. */
 
 type Recipient = Entry['recipients'][number];
-type Tls = { protocol: string; cipher: string; verified?: string | undefined };
-
-export type Step =
-  | {
-      kind: 'accepted';
-      at: number;
-      node: string;
-      listener: string;
-      client: string;
-      user?: string | undefined;
-      tls?: Tls | undefined;
-    }
-  | {
-      kind: 'attempt';
-      at: number;
-      to: string[];
-      outcome: 'delivered' | 'deferred' | 'failed' | 'expired' | 'tried';
-      nextHop?: string | undefined;
-      host?: string | undefined;
-      reply: string;
-      tls?: Tls | undefined;
-      clear: boolean;
-      signatures: string[];
-      others: { host: string; reply: string }[];
-    }
-  | { kind: 'held'; at: number; by: string }
-  | { kind: 'taken-over'; at: number; from: string; node: string }
-  | { kind: 'notice'; at: number; notice: string; to: string; id: string }
-  | { kind: 'next'; at: number; to: string[]; nextHop: string };
 
 /** Oldest first; what is to come is at the end. */
 export function stepsOf(entry: Entry, isFinished: boolean): Step[] {
