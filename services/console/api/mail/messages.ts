@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { routerContract } from '#services/router/contract.ts';
-import { SealpostError } from '#shared/errors.ts';
+import { errorCode, SealpostError } from '#shared/errors.ts';
 import { timeOfQueueId } from '#shared/ids.ts';
 import type { Clients } from '../../reports/clients.ts';
 import { mostTelling } from '../../reports/mail/reader.ts';
@@ -130,10 +130,12 @@ export async function demandOwn(clients: Clients, bounds: Bounds, ids: readonly 
   const router = clients.client(routerContract);
   const routers = await findRouters(clusterOf(clients));
   const demand = async (queueId: string): Promise<void> => {
-    const answers = await whereverItIs(routers, (node) => router['message-show']({ queueId }, { node }));
+    const unknown = new SealpostError('not-found', `no queue has a message ${queueId} of your domains`);
+    const answers = await whereverItIs(routers, (node) => router['message-show']({ queueId }, { node })).catch(
+      (error: unknown) => Promise.reject(errorCode(error) === 'not-found' ? unknown : error),
+    );
     const { entry, finished } = mostTelling(answers);
-    if (finished || ownMail({ kind: 'queued', entry, queued: {} }, bounds) === undefined)
-      throw new SealpostError('not-found', `no queue has a message ${queueId} of your domains`);
+    if (finished || ownMail({ kind: 'queued', entry, queued: {} }, bounds) === undefined) throw unknown;
     if (isOwnToChange(entry, bounds)) return;
     const text = `message ${queueId} is also for recipients of other domains: ask an operator of all domains`;
     throw new SealpostError('forbidden', text);
