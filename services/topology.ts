@@ -101,7 +101,6 @@ const OPERATOR_CALLS = {
     'key-import',
     'key-list',
     'key-show',
-    'key-export',
     'key-activate',
     'key-retire',
     'key-revoke',
@@ -119,9 +118,6 @@ const OPERATOR_CALLS = {
     'tls-record-withdraw',
     'tls-record-forget',
     'nek-list',
-    'nek-use',
-    'nek-rotate',
-    'nek-delete',
     'record-repair',
     'directory-list',
     'entry-list',
@@ -223,12 +219,15 @@ export const ACCESS = {
     hears: {},
     buckets: [],
   },
-  /** The command line, which makes backups too. */
+  /** The command line, which makes backups too, and works on machines that have NEKs: a page has nothing to do with these. */
   operator: {
     calls: {
       ...OPERATOR_CALLS,
       router: [...OPERATOR_CALLS.router, 'message-copy', 'message-known'],
-      'credential-store': [...OPERATOR_CALLS['credential-store'], 'record-list'],
+      'credential-store': [
+        ...OPERATOR_CALLS['credential-store'],
+        ...(['record-list', 'key-export', 'nek-use', 'nek-rotate', 'nek-delete'] as const),
+      ],
     },
     hears: {},
     buckets: [],

@@ -47,8 +47,11 @@ const NOT_FOR_OPERATORS = [
   ...['router.copy-mirror', 'router.copy-compare', 'router.copy-adopted', 'router.queue-drain'],
   ...['router.dmarc-unit-list', 'router.dmarc-row-list', 'router.tls-unit-list', 'router.tls-row-list'],
 ];
-/** For backups. */
-const OPERATORS_ALONE = ['credential-store.record-list', 'router.message-copy', 'router.message-known'];
+/** For backups, and for machines that have NEKs. */
+const OPERATORS_ALONE = [
+  ...['credential-store.record-list', 'router.message-copy', 'router.message-known'],
+  ...['key-export', 'nek-use', 'nek-rotate', 'nek-delete'].map((operation) => `credential-store.${operation}`),
+];
 const CALLS: Record<string, string[]> = {
   'credential-store': [
     ...['credential-store.record-resolve', 'credential-store.record-copy', 'signer.key-prove'],
