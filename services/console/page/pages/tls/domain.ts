@@ -59,7 +59,7 @@ const certificateText = ({ certificate, verdict = '–' }: Row): string =>
 const stateText = ({ state, why }: Row): string => (why === undefined ? state : `${state}: ${why}`);
 
 const COMMON = [
-  { title: 'Message', cell: ({ queueId }: Row) => queueId, width: 12 },
+  { title: 'Message', cell: ({ queueId }: Row) => queueId, width: 13 },
   { title: 'Time', cell: ({ at }: Row) => html`<${Time} at=${at} />`, by: ({ at }: Row) => at, width: 6 },
   { title: 'Peer', cell: ({ peer }: Row) => peer, by: ({ peer }: Row) => peer, width: 14 },
   { title: 'Reached', cell: (row: Row) => html`<${Reached} ...${row} />`, by: ({ reached }: Row) => reached, width: 8 },
@@ -70,9 +70,9 @@ const TLS = [
 ];
 const OUTGOING = [
   ...COMMON,
-  { title: 'Wanted', cell: wantedText, by: wantedText, width: 11 },
-  ...TLS,
+  { title: 'Wanted', cell: wantedText, by: wantedText, width: 13 },
   { title: 'State', cell: stateText, by: stateText, width: 12 },
+  ...TLS,
 ];
 const INCOMING = [
   ...COMMON,

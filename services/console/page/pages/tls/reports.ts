@@ -19,11 +19,23 @@ export function TlsReports({ query }: { query: URLSearchParams }) {
       loaded,
       (reply) => html`
         <${Summary} ...${reply} />
-        ${reply.policies.map((policy) => html`<${OnePolicy} key=${`${policy.domain} ${policy.policy}`} ...${policy} />`)}
+        ${reply.policies.slice(0, MOST).map((policy) => html`<${OnePolicy} key=${`${policy.domain} ${policy.policy}`} ...${policy} />`)}
+        <${More} count=${reply.policies.length} />
         ${reply.reports === 0 && html`<${Empty} title="No TLS report about that time">Others send them where the domain has a record of TLS-RPT, to an address of <code>delivery.tls-reports.receive</code>: <code>sealpost tls publish</code> prints it.<//>`}
       `,
     )}
   `;
+}
+
+/** Of policies, and of failures of one: anybody can write a report of many. */
+const MOST = 50;
+
+/** What is left out. */
+function More({ count }: { count: number }) {
+  return (
+    count > MOST &&
+    html`<p class="soft">And ${countText(count - MOST)} more: <code>sealpost tls reports</code> lists all.</p>`
+  );
 }
 
 const POLICIES: Record<string, string> = {
@@ -37,14 +49,12 @@ function OnePolicy({ domain, policy, succeeded, failed, failures, reporters }: P
   const title = `${domain}, ${POLICIES[policy] ?? policy}`;
   return html`<${Card} title=${title}>
     <p>
-      <${Badge} tone=${failed === 0 ? 'good' : 'bad'}>${failed === 0 ? 'no failure' : `${countText(failed)} failed`}<//>
+      <${Badge} tone=${failed === 0 ? 'good' : 'bad'}>${failed === 0 ? 'no failure' : `${countText(failed)} failed`}<//>${' '}
       ${countText(all)} sessions, ${shareText(all === 0 ? undefined : succeeded / all)} succeeded; reported by ${reporters.length > 5 ? `${reporters.length} organisations` : listText(reporters)}.
     </p>
     ${failures.length > 0 && html`<${Failures} label=${`Failures of ${title}`} failures=${failures} />`}
   <//>`;
 }
-
-const MOST = 50;
 
 function Failures({ label, failures }: { label: string; failures: Policy['failures'] }) {
   return html`<div class="plain-table" role="region" aria-label=${label} tabindex="0"><table>
@@ -60,5 +70,5 @@ function Failures({ label, failures }: { label: string; failures: Policy['failur
         </tr>`,
       )}
     </tbody>
-  </table></div>`;
+  </table></div><${More} count=${failures.length} />`;
 }
