@@ -1,6 +1,7 @@
 import { keyRoutes } from './keys.ts';
 import { mailRoutes } from './mail/routes.ts';
 import { overviewEvents, overviewRoutes } from './overview.ts';
+import { peopleRoutes } from './people/routes.ts';
 import { receivedRoutes } from './received.ts';
 import type { EventSource, Route } from './route.ts';
 import { settingsRoutes } from './settings.ts';
@@ -12,6 +13,7 @@ export const ROUTES: readonly Route[] = [
   ...keyRoutes,
   ...tlsRoutes,
   ...receivedRoutes,
+  ...peopleRoutes,
   ...settingsRoutes,
   ...mailRoutes,
 ];

@@ -1,36 +1,16 @@
-import { hashPassword } from '#cluster/config/users/password.ts';
-import { newAppPassword } from '#shared/directory/app-password.ts';
 import type { UserEntry } from '#shared/directory/entries.ts';
-import { errorCode } from '#shared/errors.ts';
+import { addAppPassword } from '../../reports/people/passwords.ts';
 import { type CommonOptions, print } from '../context.ts';
 import { table } from '../table.ts';
-import { CLUSTER, requireName, sealedHash, withDirectory } from './place.ts';
+import { CLUSTER, requireName, withDirectory } from './place.ts';
 
 /** `sealpost users app-passwords`: passwords of the cluster's directory for one program each. */
-
-/** Two that begin alike are rare, so a second one is tried. */
-const TRIES = 5;
 
 export async function add(user: string, name: string, options: CommonOptions & { network?: string[] }): Promise<void> {
   const { network: networks = [] } = options;
   requireName(name);
-  const { text } = await withDirectory(options, async (store) => {
-    const key = await store['sealing-key-show']({});
-    for (let attempt = 1; ; attempt++) {
-      const { tag, text } = newAppPassword();
-      const password = sealedHash(key, await hashPassword(text), { user, tag });
-      try {
-        await store['app-password-create']({ user, name, tag, networks, password });
-        return { text };
-      } catch (error) {
-        if (errorCode(error) !== 'exists' || attempt === TRIES || (await hasName(user, name))) throw error;
-      }
-    }
-    async function hasName(of: string, wanted: string): Promise<boolean> {
-      const { entry } = await store['entry-show']({ kind: 'user', name: of });
-      return entry.kind === 'user' && entry.appPasswords.some((one) => one.name.toLowerCase() === wanted.toLowerCase());
-    }
-  });
+  const made = await withDirectory(options, (store) => addAppPassword(store, { user, name, networks }));
+  const text = made.reveal();
   print(options, { user, name, networks, password: text }, () =>
     [
       `app password ${name} of ${user}, in ${CLUSTER}:`,

@@ -1,12 +1,9 @@
 import { styleText } from 'node:util';
 import type { Command } from 'commander';
-import { hashPassword } from '#cluster/config/users/password.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import type { DirectoryEntry, EntryOf, ListChange } from '#shared/directory/entries.ts';
-import { passwordPlace } from '#shared/directory/password-place.ts';
-import { DIRECTORY_KINDS } from '#shared/directory/records.ts';
-import { type SealedSecret, type SealingKey, sealSecret } from '#shared/dkim/secret-seal.ts';
 import type { CredentialStore } from '../../reports/keys/key-list.ts';
+import { allEntries, isEmpty } from '../../reports/people/entries.ts';
 import { type CommonOptions, openCaller, readConfig, withCommon } from '../context.ts';
 import { usageError } from '../exit.ts';
 
@@ -51,28 +48,9 @@ export function tell(text: string): void {
   console.error(styleText('dim', text, { stream: process.stderr }));
 }
 
-/** The hash of a password, sealed for a store: it never crosses the bus in clear. */
-export async function sealedPassword(
-  store: CredentialStore,
-  password: string,
-  { user, tag }: { user: string; tag?: string },
-): Promise<SealedSecret> {
-  return sealedHash(await store['sealing-key-show']({}), await hashPassword(password), { user, tag });
-}
-
-export function sealedHash(
-  key: SealingKey,
-  hash: string,
-  { user, tag }: { user: string; tag?: string | undefined },
-): SealedSecret {
-  return sealSecret(key, passwordPlace(user, tag), Buffer.from(hash));
-}
-
 /** The first entry makes all recipients of local domains subject to the directory: say so before anybody wonders. */
 export async function tellOfFirst(store: CredentialStore): Promise<void> {
-  for (const kind of DIRECTORY_KINDS) {
-    if ((await store['entry-list']({ kind })).entries.length > 0) return;
-  }
+  if (!(await isEmpty(store))) return;
   tell(
     'this is the first entry: from now on a recipient of a local domain is refused unless a directory has the address',
   );
@@ -83,15 +61,8 @@ export async function listEntries<Kind extends DirectoryEntry['kind']>(
   store: CredentialStore,
   kind: Kind,
 ): Promise<EntryOf<Kind>[]> {
-  const entries: EntryOf<Kind>[] = [];
-  let after: string | undefined;
-  do {
-    const page = await store['entry-list']({ kind, ...(after !== undefined && { after }) });
-    if (after === undefined && page.behind !== undefined)
-      tell(`node ${page.node} may not know the newest: ${page.behind}`);
-    for (const entry of page.entries) entries.push(entry as EntryOf<Kind>);
-    after = page.next;
-  } while (after !== undefined);
+  const { entries, node, behind } = await allEntries(store, kind);
+  if (behind !== undefined) tell(`node ${node} may not know the newest: ${behind}`);
   return entries;
 }
 

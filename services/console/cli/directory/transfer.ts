@@ -14,10 +14,11 @@ import { unwrapSecret, type WrappedSecret } from '#shared/dkim/secret-wrap.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { silentLogger } from '#shared/log.ts';
 import type { CredentialStore } from '../../reports/keys/key-list.ts';
+import { sealedHash } from '../../reports/people/passwords.ts';
 import { type CommonOptions, print, readConfig } from '../context.ts';
 import { usageError } from '../exit.ts';
 import { writeNew } from '../keys/export.ts';
-import { CLUSTER, sealedHash, tell, withDirectory } from './place.ts';
+import { CLUSTER, tell, withDirectory } from './place.ts';
 
 /**
  * `sealpost directory import` and `export`: between the cluster's directory and a users file. Hashes leave the file sealed,

@@ -3,6 +3,7 @@ import type { UserEntry } from '#shared/directory/entries.ts';
 import { userKey } from '#shared/directory/values.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Secret } from '#shared/secret.ts';
+import { sealedPassword } from '../../reports/people/passwords.ts';
 import { print } from '../context.ts';
 import { usageError } from '../exit.ts';
 import { askPassword } from '../password.ts';
@@ -15,7 +16,6 @@ import {
   localPlace,
   type PlaceOptions,
   requireName,
-  sealedPassword,
   tellOfFirst,
   withDirectory,
 } from './place.ts';
@@ -37,7 +37,7 @@ export async function add(name: string, options: AddOptions): Promise<void> {
     return;
   }
   const { entry } = await withDirectory(options, async (store) => {
-    const sealed = await sealedPassword(store, password.reveal(), { user: name });
+    const sealed = await sealedPassword(store, password, { user: name });
     await tellOfFirst(store);
     const lists = { addresses: { set: addresses }, onBehalfOf: { set: onBehalfOf } };
     return store['user-create']({ name, password: sealed, ...lists });
@@ -54,7 +54,7 @@ export async function passwd(name: string, options: PasswordOptions): Promise<vo
     return;
   }
   await withDirectory(options, async (store) =>
-    store['user-change']({ name, password: await sealedPassword(store, password.reveal(), { user: name }) }),
+    store['user-change']({ name, password: await sealedPassword(store, password, { user: name }) }),
   );
   print(options, { name, place: 'cluster' }, () => `changed the password of ${name} in ${CLUSTER}`);
 }
