@@ -7,7 +7,7 @@ import { PermittedSender, UserName } from '#shared/directory/values.ts';
 /** Users, aliases, groups and locks. Times are ms since 1970. */
 
 export const UserListed = UserEntry.omit({ kind: true }).extend({
-  /** `file`: of the users file of the node that answers, which is changed there alone. */
+  /** `file`: of the users file of the node that answers, which is changed there alone; its app passwords are not listed. */
   place: z.enum(['cluster', 'file']),
 });
 export type UserListed = z.infer<typeof UserListed>;

@@ -71,7 +71,7 @@ const COLUMNS = [
   { title: 'Log-in', cell: (user: UserListed) => html`<${Login} ...${user} />`, width: 9 },
   {
     title: 'App passwords',
-    cell: ({ appPasswords }: UserListed) => appPasswords.length,
+    cell: ({ place, appPasswords }: UserListed) => (place === 'file' ? '–' : appPasswords.length),
     by: ({ appPasswords }: UserListed) => appPasswords.length,
     width: 9,
     numeric: true,
