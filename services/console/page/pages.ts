@@ -33,7 +33,6 @@ export const PAGES: readonly Page[] = [
     wholeCluster: true,
     load: () => import('./pages/settings.ts'),
   },
-  { path: '/try', title: 'Try it', icon: 'try', load: () => import('./pages/try.ts') },
 ];
 
 /** The page of an address, and what follows its path; undefined where there is none. */

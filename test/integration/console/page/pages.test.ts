@@ -52,7 +52,7 @@ describe('the pages of the console', { ...needs('chromium', 'nats-server'), time
       await using window = await browser.open(screen);
       await signIn(window, cluster.node(1));
       const all = await titles(window);
-      assert.ok(all.length >= 9, all.join());
+      assert.ok(all.length >= 8, all.join());
       for (const title of all) {
         await visit(window, title);
         assert.deepEqual(await window.violations(), [], title);

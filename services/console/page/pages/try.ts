@@ -1,6 +1,0 @@
-import { html } from '/vendor/preact.js';
-import { PageHead } from '../kit/layout.ts';
-
-export default function Page() {
-  return html`<${PageHead} title="Try it" />`;
-}
