@@ -89,6 +89,6 @@ export function AddAppPassword({ user, onClose, after }: OfUser) {
   }
   return html`<${FormDialog} title=${`App password for ${user.name}`} verb="Make the password" onClose=${close} submit=${submit}>
     <${TextField} label="Name" value=${name} onValue=${setName} required placeholder="phone" hint="What it is for: the name of a program or device." />
-    <${TextField} label="Only from" value=${networks} onValue=${setNetworks} rows=${2} hint="Addresses or networks, one a line. Empty: from anywhere." />
+    <${TextField} label="Networks" value=${networks} onValue=${setNetworks} rows=${2} hint="Where alone it may be used: addresses or networks, one a line. Empty: anywhere." />
   <//>`;
 }
