@@ -11,17 +11,20 @@ import '#services/console/metrics/calls.ts';
 
 /** What is counted of the calls between services. */
 
+/** Other tests of this process call the service of the suites too. */
+const COUNTED: typeof testContract = { ...testContract, name: 'counted-service' as 'test-service' };
+
 const made = async () => {
   const all = await seriesOf(['sealpost_bus_calls_total']);
-  const ours = all.filter(({ labels }) => labels['service'] === 'test-service');
+  const ours = all.filter(({ labels }) => labels['service'] === COUNTED.name);
   return ours.map(({ labels, value }) => [labels['operation'], labels['result'], value]).toSorted();
 };
 
 test('calls are counted by their end, and another process does not choose the words', async () => {
   const bus = new LocalBus('edge-1');
   const life = { start: async () => undefined, stop: async () => undefined };
-  const actor = serve(bus, { contract: testContract, handlers: new TestService().handlers, ...life }, silentLogger);
-  const call = client(bus, testContract);
+  const actor = serve(bus, { contract: COUNTED, handlers: new TestService().handlers, ...life }, silentLogger);
+  const call = client(bus, COUNTED);
   await call.digest({});
   await call.digest({});
   await assert.rejects(call.fail({ how: 'not-found' }), { code: 'not-found' });
@@ -30,7 +33,7 @@ test('calls are counted by their end, and another process does not choose the wo
   let n = 0;
   const strange = { call: async (): Promise<BusReply> => ({ ok: false, code: `made-up-${n++}`, message: '' }) };
   for (let calls = 0; calls < 50; calls++) {
-    await assert.rejects(client(strange, testContract).fail({ how: '' }), { code: `made-up-${calls}` });
+    await assert.rejects(client(strange, COUNTED).fail({ how: '' }), { code: `made-up-${calls}` });
   }
   assert.deepEqual(await made(), [
     ['digest', 'ok', 2],
@@ -39,7 +42,7 @@ test('calls are counted by their end, and another process does not choose the wo
     ['fail', 'other', 50],
   ]);
   assert.equal(
-    servedOf('test-service', 'digest').buckets.reduce((a, b) => a + b, 0),
+    servedOf(COUNTED.name, 'digest').buckets.reduce((a, b) => a + b, 0),
     2,
   );
 });
