@@ -28,6 +28,9 @@ export const queueRoutes = [
       if (bounds.domains !== undefined) {
         if (filter.ids === undefined)
           throw new SealpostError('forbidden', 'mail is changed by its queue ids: ask an operator of all domains');
+        // Also to hosts inside, which take mail of this machine alone.
+        if (others.operation === 'reroute')
+          throw new SealpostError('forbidden', 'mail is sent another way by operators of all domains');
         await demandOwn(clients, bounds, filter.ids);
       }
       const cluster = clusterOf(clients);

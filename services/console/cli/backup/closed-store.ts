@@ -1,4 +1,4 @@
-import { chown, readdir, stat } from 'node:fs/promises';
+import { lchown, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '#cluster/config/schema/schema.ts';
 
@@ -40,7 +40,7 @@ export async function ownerOf(path: string): Promise<Owner | undefined> {
 export async function giveTo(folder: string, { uid, gid }: Owner): Promise<void> {
   if (process.getuid?.() !== 0) return;
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    if (!entry.isSymbolicLink()) await chown(join(entry.parentPath, entry.name), uid, gid);
+    if (!entry.isSymbolicLink()) await lchown(join(entry.parentPath, entry.name), uid, gid);
   }
-  await chown(folder, uid, gid);
+  await lchown(folder, uid, gid);
 }

@@ -205,6 +205,8 @@ describe('an administrator of some domains', () => {
     assert.ok((await list(robot, '?state=waiting')).includes(ids['shared'] ?? ''));
     const own = await mail.send({ from: 'eve@stranger.test', to: ['later@other.example'] });
     await waitFor(async () => (await show(theirs, own)).may.change, { what: 'her own mail' });
+    const reroute = { operation: 'reroute', via: 'smtp://127.0.0.1:9', filter: { ids: [own] } };
+    assert.match((await theirs.post('/api/queue/change', reroute)).text, /operators of all domains/);
     assert.equal((await change({ ids: [own] })).status, 200);
     assert.equal((await show(theirs, own)).cause, 'removed');
   });
