@@ -6,6 +6,8 @@ const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 const DIGITS: ReadonlyMap<string, number> = new Map([...ALPHABET].map((digit, value) => [digit, value]));
 
 let lastTime = 0;
+/** A clock that is set back by more is followed, as it is by a restart: else mail would seem to come from the future. */
+const SET_BACK_MS = 60_000;
 let sequence = 0;
 
 function encode(value: number, digits: number): string {
@@ -35,7 +37,7 @@ function randomText(digits: number): string {
  * 9 digits of milliseconds, 2 of a counter within the millisecond, 5 random ones (25 bits).
  */
 export function newQueueId(now: number = Date.now()): string {
-  if (now > lastTime) {
+  if (now > lastTime || lastTime - now > SET_BACK_MS) {
     lastTime = now;
     sequence = 0;
   } else if (++sequence === 1024) {

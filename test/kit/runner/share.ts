@@ -10,12 +10,8 @@ import { pathToFileURL } from 'node:url';
  * hook at its top) lasts as long as the file.
  */
 
-/** Tests that move the clock ahead come last: queue ids of the process never go back behind it (shared/ids.ts). */
-const MOVES_CLOCK = /\/clock\.test\.ts$/;
-
 /** Write `count` files of tests into `folder`, each a share of `files`; resolves to their paths. */
-export async function writeShares(all: string[], count: number, folder: string): Promise<string[]> {
-  const files = all.toSorted((a, b) => Number(MOVES_CLOCK.test(a)) - Number(MOVES_CLOCK.test(b)));
+export async function writeShares(files: string[], count: number, folder: string): Promise<string[]> {
   const shares = Array.from({ length: Math.min(count, files.length) }, (_, n) => ({
     path: join(folder, `share-${n + 1}.mjs`),
     files: files.filter((_, i) => i % count === n),
