@@ -35,7 +35,6 @@ const shownKey = (key: KeyStatus, frozen = false): KeyShown => ({
 const shownRotation = (rotation: RotationStatus): RotationShown => ({ ...rotation, text: rotationText(rotation) });
 
 type KeyContext = Context<z.output<typeof KeyName>>;
-type DomainContext = Context<z.output<typeof DomainName>>;
 
 async function list(context: Asked): Promise<KeyListReply> {
   const { bounds, config } = context;
@@ -66,45 +65,30 @@ async function show(context: KeyContext): Promise<KeyReply> {
   };
 }
 
-/** A change of one key. */
-function keyRoute(
-  verb: string,
+/** A change of what a path names, which is of a domain, without an answer. */
+function changeRoute<P extends typeof KeyName | typeof DomainName>(
+  path: `/api/${string}`,
+  params: P,
   summary: string,
-  change: (store: CredentialStore, name: KeyContext['params']) => Promise<unknown>,
+  change: (store: CredentialStore, name: z.output<P>) => Promise<unknown>,
 ) {
   return route({
-    method: 'POST',
-    path: `/api/keys/:domain/:selector/${verb}`,
-    summary,
-    access: 'operator',
-    domains: 'filtered',
-    params: KeyName,
+    ...{ method: 'POST', path, summary, access: 'operator', domains: 'filtered' },
+    params,
     reply: z.object({}),
     handler: async (context) => {
       context.bounds.demand(context.params.domain);
-      await change(storeOf(context), context.params);
+      await change(storeOf(context), context.params as z.output<P>);
       return {};
     },
   });
 }
 
-/** A change of the rotation of a domain. */
-function rotationRoute(verb: string, summary: string, change: (store: CredentialStore, domain: string) => unknown) {
-  return route({
-    method: 'POST',
-    path: `/api/rotations/:domain/${verb}`,
-    summary,
-    access: 'operator',
-    domains: 'filtered',
-    params: DomainName,
-    reply: z.object({}),
-    handler: async (context: DomainContext) => {
-      context.bounds.demand(context.params.domain);
-      await change(storeOf(context), context.params.domain);
-      return {};
-    },
-  });
-}
+const keyRoute = (verb: string, summary: string, change: Parameters<typeof changeRoute<typeof KeyName>>[3]) =>
+  changeRoute(`/api/keys/:domain/:selector/${verb}`, KeyName, summary, change);
+
+const rotationRoute = (verb: string, summary: string, change: Parameters<typeof changeRoute<typeof DomainName>>[3]) =>
+  changeRoute(`/api/rotations/:domain/${verb}`, DomainName, summary, change);
 
 export const keyRoutes = [
   route({
@@ -189,12 +173,12 @@ export const keyRoutes = [
       return shownRotation(await storeOf(context)['rotation-start']({ ...context.params, ...context.body }));
     },
   }),
-  rotationRoute('freeze', 'Stop a rotation where it is', (store, domain) => store['rotation-freeze']({ domain })),
-  rotationRoute('resume', 'Let a rotation go on, and try again what needed a person', (store, domain) =>
-    store['rotation-resume']({ domain }),
+  rotationRoute('freeze', 'Stop a rotation where it is', (store, name) => store['rotation-freeze'](name)),
+  rotationRoute('resume', 'Let a rotation go on, and try again what needed a person', (store, name) =>
+    store['rotation-resume'](name),
   ),
-  rotationRoute('roll-back', 'End a rotation: the old keys go on signing', (store, domain) =>
-    store['rotation-rollback']({ domain }),
+  rotationRoute('roll-back', 'End a rotation: the old keys go on signing', (store, name) =>
+    store['rotation-rollback'](name),
   ),
   route({
     method: 'PUT',
