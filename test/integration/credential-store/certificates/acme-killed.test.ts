@@ -60,8 +60,8 @@ test('a node that dies in the middle of an order', {
     };
     front[when] = strike;
     const asked = cluster.nodes[asking++ % cluster.nodes.length] as SealpostNode;
-    await statusOf(asked, 'certificate-order');
-    const dead = await promise;
+    const { renewal } = await statusOf(asked, 'certificate-order');
+    const dead = await Promise.race([promise, failedOrder(asked, renewal?.problem?.tries, promise)]);
     const living = cluster.nodes.filter((node) => node !== dead);
     return { dead, living };
   };
@@ -149,6 +149,23 @@ async function killDriver(nodes: readonly SealpostNode[]): Promise<SealpostNode>
   assert.ok(driver, `nobody orders: ${JSON.stringify(renewal)}`);
   for (const program of driver.programs.values()) await program.kill();
   return driver;
+}
+
+/** Rejects with the reason when one more order than `before` fails, and no node was killed. */
+async function failedOrder(asked: SealpostNode, before: number | undefined, killed: Promise<unknown>): Promise<never> {
+  let isOver = false;
+  const over = (): void => {
+    isOver = true;
+  };
+  killed.then(over, over);
+  const isNews = async () => {
+    if (isOver) return true;
+    const { renewal } = await statusOf(asked);
+    return renewal?.problem && renewal.problem.tries !== before ? renewal.problem.text : false;
+  };
+  const problem = await waitFor(isNews, { timeout: 60_000, what: 'the node that orders to die' });
+  if (problem === true) return new Promise<never>(() => undefined);
+  throw new Error(`the order failed: ${problem}`);
 }
 
 function statusOf(

@@ -76,7 +76,7 @@ describe(`a table of ${ROWS} rows`, { ...needs('chromium'), timeout: 120_000 }, 
     assert.equal(await focused(page), 'm0');
   });
 
-  test('is sorted, and scrolled, before anybody waits', async () => {
+  test('is sorted, and scrolled to where a row stands then', async () => {
     await using window = await browser.open();
     const { page } = window;
     await signIn(window, node);
@@ -85,20 +85,9 @@ describe(`a table of ${ROWS} rows`, { ...needs('chromium'), timeout: 120_000 }, 
     await sort.click();
     await page.getByRole('columnheader', { name: 'Size' }).and(page.locator('[aria-sort=ascending]')).waitFor();
     await rowOf(page, 'm0').waitFor();
-    // From the event until the next picture is ready.
-    const times: number[] = await page.evaluate(`(async () => {
-      const times = [];
-      const box = document.querySelector('.table-box');
-      for (let i = 1; i <= 20; i++) {
-        const start = performance.now();
-        box.scrollTop = (i * 36 * ${ROWS}) / 21;
-        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-        times.push(performance.now() - start);
-      }
-      return times;
-    })()`);
-    const median = times.toSorted((a, b) => a - b)[10] ?? 0;
-    assert.ok(median < 100, `${Math.round(median)} ms from scrolling to rows`);
+    // How fast that is, the benchmark of the console measures.
+    await page.evaluate(`document.querySelector('.table-box').scrollTop = ${36 * 7919}`);
+    await page.locator('[aria-rowindex="7921"]', { has: rowOf(page, 'm1') }).waitFor();
   });
 
   test('shows cards on a narrow screen', async () => {
