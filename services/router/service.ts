@@ -35,7 +35,7 @@ import { mayMove, movesNothing } from './queue/parking/changed-ways.ts';
 import { knownAtStart } from './queue/parking/known-hop.ts';
 import { Queue } from './queue/queue.ts';
 import { Routing } from './queue/routing.ts';
-import { type OnSettled, Settlement } from './queue/settlement.ts';
+import { type OnSettled, Settlement } from './queue/settling/settlement.ts';
 import { SearchIndex } from './receipts/search-index.ts';
 import { openReceivedReports, ReportReader } from './received-reports/report-reader.ts';
 import { Rules } from './rules/rules.ts';

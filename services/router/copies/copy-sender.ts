@@ -4,7 +4,7 @@ import type { Store, StoreOperation } from '#cluster/store.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { MessageToWrite, MessageWriter } from '../intake/writer.ts';
-import type { Written } from '../queue/settlement.ts';
+import type { Written } from '../queue/settling/settlement.ts';
 import { type CopyPlace, keys, type MessageRecord, putJson } from '../store/records.ts';
 import { payloadOf } from '../store/seal.ts';
 import type { Slot, Slots } from '../store/slots.ts';

@@ -94,7 +94,7 @@ export function causeOf({ host, reply: { code, enhanced } }: Outcome): Cause {
   const detail = enhanced?.slice(2) ?? '';
   if (code === 454 && detail === '7.5') return 'tls';
   const own = host === undefined;
-  // queue/settlement.ts
+  // queue/settling/settlement.ts
   if (own && code === 550 && detail === '3.0') return 'removed';
   const [subject = ''] = detail.split('.');
   const found = (own ? OURS[detail] : undefined) ?? BY_DETAIL[detail] ?? BY_SUBJECT[subject] ?? BY_CODE[code];

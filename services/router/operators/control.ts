@@ -4,7 +4,7 @@ import type { Logger } from '#shared/log.ts';
 import type { QueueChange } from '#shared/queue/change.ts';
 import { oneLine } from '#shared/text.ts';
 import type { Queue } from '../queue/queue.ts';
-import type { OnSettled, Settlement } from '../queue/settlement.ts';
+import type { OnSettled, Settlement } from '../queue/settling/settlement.ts';
 import type { Corrupt } from '../store/corrupt.ts';
 import { loadMessage } from '../store/load.ts';
 import type { Message } from '../store/message.ts';

@@ -17,7 +17,7 @@ import { asksForSmtpUtf8, type Group } from './grouping.ts';
 import { isEightBit } from './opening/journal-report.ts';
 import { type NotOpened, notNow, type Obstacle, Opening } from './opening/opening.ts';
 import type { Signing } from './opening/signing.ts';
-import type { OnSettled, Settlement } from './settlement.ts';
+import type { OnSettled, Settlement } from './settling/settlement.ts';
 
 /**
  * One attempt at one message for recipients that share a next hop: the job that delivery gets.

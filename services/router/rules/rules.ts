@@ -25,7 +25,7 @@ import { type Condition, conditionOf, type RuledMail } from './conditions.ts';
  *              the plan of notices (notices/notices.ts) never names it.
  *   time       Its attempts are its own, as those of every recipient with another next hop, and go on for `journal.expire`.
  *   end        Refused or expired, it becomes a dead letter: tried now and then while other recipients wait, and then the
- *              message is held (queue/results.ts), with an error in the log. It leaves the queue when the archive takes it, or
+ *              message is held (queue/settling/results.ts), with an error in the log. It leaves the queue when the archive takes it, or
  *              when an operator removes a message of which nothing else is left.
  *   removal    An operator who removes a message removes its other recipients; the archive gets it then (removedOf).
  *

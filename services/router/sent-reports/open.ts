@@ -7,7 +7,7 @@ import type { Logger } from '#shared/log.ts';
 import { REPORTS_KEY, TLS_REPORTS_KEY } from '../copies/claims.ts';
 import type { Copies } from '../copies/copies.ts';
 import type { Queue } from '../queue/queue.ts';
-import type { OnSettled } from '../queue/settlement.ts';
+import type { OnSettled } from '../queue/settling/settlement.ts';
 import type { SearchIndex } from '../receipts/search-index.ts';
 import type { Bodies } from '../store/bodies.ts';
 import { ReportClaims } from './daily/report-claims.ts';

@@ -6,7 +6,7 @@ import { Pacer } from '#services/router/pacing/pacer.ts';
 import { Signing } from '#services/router/queue/opening/signing.ts';
 import { Queue } from '#services/router/queue/queue.ts';
 import { Routing } from '#services/router/queue/routing.ts';
-import { Settlement } from '#services/router/queue/settlement.ts';
+import { Settlement } from '#services/router/queue/settling/settlement.ts';
 import { Bodies } from '#services/router/store/bodies.ts';
 import { Corrupt } from '#services/router/store/corrupt.ts';
 import { keys, putBytes, putJson } from '#services/router/store/records.ts';

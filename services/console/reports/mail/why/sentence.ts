@@ -221,7 +221,7 @@ function takenOverText({ takenOver, node }: Entry): string {
 function leftCause({ notices }: Entry, { status }: Recipient): LeftCause {
   if (status.state === 'delivered' || status.state === 'expired') return status.state;
   const outcome = status.state === 'failed' ? status.outcome : undefined;
-  // queue/settlement.ts of the router
+  // queue/settling/settlement.ts of the router
   if (outcome?.host === undefined && outcome?.reply.code === 550 && outcome.reply.enhanced === '5.3.0')
     return 'removed';
   return notices?.some(({ kind }) => kind === 'failed') ? 'returned' : 'failed';

@@ -3,16 +3,12 @@ import type { Store, StoreOperation } from '#cluster/store.ts';
 import type { Prepared } from '#cluster/webhooks/webhooks.ts';
 import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
-import type { RecipientStatus } from '#shared/mail/envelope.ts';
 import { describeMessageTls } from '#shared/mail/message-tls.ts';
 import { reply } from '#shared/mail/reply.ts';
-import { askedWait } from '../delivery/backoff/greylisting.ts';
-import type { JobRecipient, NextHop, RecipientResult } from '../delivery/job.ts';
-import { countChange, sentNotices } from '../metrics.ts';
-import { noticeMessages, rememberNotice } from '../notices/notice-message.ts';
+import { countChange, sentNotices } from '../../metrics.ts';
+import { noticeMessages, rememberNotice } from '../../notices/notice-message.ts';
 import {
   anyNotice,
-  isDeadLetter,
   isFailure,
   NO_NOTICES,
   type Notices,
@@ -21,26 +17,17 @@ import {
   planWhileKept,
   type StatusChange,
   untold,
-} from '../notices/notices.ts';
-import { keepAttempt, keptHosts } from '../receipts/attempts.ts';
-import { receiptOf } from '../receipts/receipt.ts';
-import type { SearchIndex } from '../receipts/search-index.ts';
-import type { Bodies } from '../store/bodies.ts';
-import { isFinal, isFinished, type Message, putRecipient, type Recipient, removalOf } from '../store/message.ts';
-import { keys, putJson, type SigningKeyRef } from '../store/records.ts';
-import type { Slot, Slots } from '../store/slots.ts';
-import type { MessageEvents } from '../webhooks/message-events.ts';
-import {
-  changeFields,
-  HELD,
-  type HoldReason,
-  isRepeat,
-  reasonToHold,
-  removalChanges,
-  withheld,
-  withoutResult,
-} from './results.ts';
-import { localDelay, nextAttempt, retryDelay } from './schedule.ts';
+} from '../../notices/notices.ts';
+import { keepAttempt } from '../../receipts/attempts.ts';
+import { receiptOf } from '../../receipts/receipt.ts';
+import type { SearchIndex } from '../../receipts/search-index.ts';
+import type { Bodies } from '../../store/bodies.ts';
+import { isFinished, type Message, putRecipient, removalOf } from '../../store/message.ts';
+import { keys, putJson } from '../../store/records.ts';
+import type { Slot, Slots } from '../../store/slots.ts';
+import type { MessageEvents } from '../../webhooks/message-events.ts';
+import { type AttemptOutcome, statusChanges } from './changes.ts';
+import { changeFields, HELD, type HoldReason, reasonToHold, removalChanges } from './results.ts';
 
 /**
  * Turns the outcome of an attempt into what is on disk, in one batch: statuses; when the last recipient has its final
@@ -49,26 +36,7 @@ import { localDelay, nextAttempt, retryDelay } from './schedule.ts';
  *
  * Reading for a notice comes first. From there to the write nothing is awaited, so two attempts that end at the same
  * time take effect one after the other, in memory and on disk.
- *
- * The file is long because everything that ends a recipient is in it.
  */
-
-export type AttemptOutcome = {
-  slot: Slot;
-  message: Message;
-  hop: NextHop;
-  junk: boolean;
-  /** With the addresses that were tried (grouping.ts). */
-  recipients: readonly JobRecipient[];
-  signatures: SigningKeyRef[] | undefined;
-  results: readonly RecipientResult[];
-  /**
-   * The attempt did not take place because the mail is held or the router stops: then no trouble of this node is noted.
-   */
-  stopped: boolean;
-  /** Another node may deliver the mail, or it is suspended: what is deferred does not expire, and is not told of. */
-  kept: boolean;
-};
 
 /**
  * What has changed on disk: records of messages, those of `id` among them. `own`: nothing but trouble of this node,
@@ -123,7 +91,7 @@ export class Settlement {
   async settle(attempt: AttemptOutcome): Promise<Written> {
     const { message } = attempt;
     const now = Date.now();
-    const changes = this.#changes(attempt, now);
+    const changes = statusChanges(attempt, now, this.#deps.settings.current);
     const plan = (attempt.kept ? planWhileKept : planNotices)(message, changes, now, this.#deps.settings.current);
     const original = anyNotice(plan) ? await this.#original(message) : undefined;
     for (const change of changes) this.#logChange(attempt, change, now);
@@ -239,69 +207,6 @@ export class Settlement {
     const written = { id: message.id, gone: true, operations, notices: [], events };
     await this.#write([written]);
     return written;
-  }
-
-  #changes(attempt: AttemptOutcome, now: number): StatusChange[] {
-    const results = new Map(attempt.results.map((r) => [r.index, r]));
-    const { slot } = attempt;
-    const random = Math.random();
-    if (attempt.results.some((r) => r.local !== true)) slot.localTries = 0;
-    else slot.localTries++;
-    const changes: StatusChange[] = [];
-    for (const { index, recipient: tried } of attempt.recipients) {
-      const recipient = attempt.message.recipients[index];
-      if (recipient === undefined) continue;
-      const result = withheld(results.get(index) ?? withoutResult(index, now), attempt.message);
-      if (result.state === 'deferred' && result.local === true && attempt.stopped) continue;
-      // An operator removed it during the attempt, and the message is still there for others.
-      if (isFinal(recipient.status) && result.state !== 'delivered') continue;
-      let status = this.#statusAfter(attempt, recipient, result, { now, random });
-      if (status.state === 'failed' && tried.address !== recipient.recipient.address) {
-        // The sender of junk is seldom who it says, and must not hear of a mailbox that it did not write to.
-        recipient.junkToRefused = true;
-        status = { state: 'deferred', attempts: 0, nextAttempt: now, outcome: status.outcome };
-      }
-      recipient.dead =
-        isDeadLetter(attempt.message.record, recipient.recipient, status, this.#deps.settings.current) || undefined;
-      if (recipient.dead && isFailure(status)) {
-        // It is held as soon as no other recipient is left, and until then tried as seldom as possible (waits.ts).
-        const { max } = this.#deps.settings.current.queue.retry;
-        status = { state: 'deferred', attempts: 0, nextAttempt: now + max, outcome: result.outcome };
-      }
-      const silent = isRepeat(recipient.status, status, result);
-      if (!silent) {
-        keepAttempt(attempt.message, recipient);
-        recipient.others = keptHosts(result.others, attempt.message.recipients.length);
-      }
-      recipient.nextHop = attempt.hop.key;
-      recipient.redirected = attempt.hop.redirected;
-      recipient.signatures = attempt.signatures;
-      const local = result.local === true && status.state === 'deferred';
-      changes.push({ recipient, status, notice: result.notice, silent, local });
-    }
-    return changes;
-  }
-
-  #statusAfter(
-    { slot, message, kept }: AttemptOutcome,
-    { status: before, recipient: { journal } }: Recipient,
-    result: RecipientResult,
-    { now, random }: { now: number; random: number },
-  ): RecipientStatus {
-    const { outcome } = result;
-    if (result.state !== 'deferred') return { state: result.state, outcome };
-    const { queue } = this.#deps.settings.current;
-    const earlier = before.state === 'deferred' && result.progress !== true ? before.attempts : 0;
-    const attempts = earlier + (result.local === true ? 0 : 1);
-    const delay =
-      result.local === true
-        ? localDelay(slot.localTries, random)
-        : retryDelay(attempts, queue.retry, random, askedWait(outcome.reply));
-    const expire = kept ? Number.POSITIVE_INFINITY : (journal?.expire ?? queue.expire);
-    const next = nextAttempt(now, delay, message.record.arrived, expire);
-    return next === 'expired'
-      ? { state: 'expired', outcome }
-      : { state: 'deferred', attempts, nextAttempt: next, outcome };
   }
 
   /** The notices of a plan, which the message remembers, and what writes them. */

@@ -1,9 +1,9 @@
 import type { Outcome, RecipientStatus } from '#shared/mail/envelope.ts';
 import { formatReply, reply } from '#shared/mail/reply.ts';
-import type { NextHop, RecipientResult } from '../delivery/job.ts';
-import type { StatusChange } from '../notices/notices.ts';
-import { isFinal, type Message, type Recipient } from '../store/message.ts';
-import type { SigningKeyRef } from '../store/records.ts';
+import type { NextHop, RecipientResult } from '../../delivery/job.ts';
+import type { StatusChange } from '../../notices/notices.ts';
+import { isFinal, type Message, type Recipient } from '../../store/message.ts';
+import type { SigningKeyRef } from '../../store/records.ts';
 
 /** What a result of an attempt means for its recipient. Pure. */
 
