@@ -78,6 +78,7 @@ const OPERATOR_CALLS = {
     'dmarc-report-list',
     'tls-report-list',
     'ledger-list',
+    'authentication-summarize',
     'tls-memory-list',
     'tls-memory-forget',
     'directive-list',

@@ -251,6 +251,7 @@ function handlers(router: () => Running, delivering: Delivering): Handlers<Route
       return {};
     },
     'ledger-list': (request) => router().views.ledger(request),
+    'authentication-summarize': (request) => router().views.authentication(request),
     ...queueHandlers(whole),
     'message-place': ({ queueId }) => placeOf(router(), settings, queueId),
     ...backupHandlers({ router, whole }, settings),

@@ -3,6 +3,7 @@ import { mailRoutes } from './mail/routes.ts';
 import { overviewEvents, overviewRoutes } from './overview.ts';
 import { peopleRoutes } from './people/routes.ts';
 import { receivedRoutes } from './received.ts';
+import { resultRoutes } from './results.ts';
 import type { EventSource, Route } from './route.ts';
 import { settingsRoutes } from './settings.ts';
 import { tlsRoutes } from './tls/routes.ts';
@@ -13,6 +14,7 @@ export const ROUTES: readonly Route[] = [
   ...keyRoutes,
   ...tlsRoutes,
   ...receivedRoutes,
+  ...resultRoutes,
   ...peopleRoutes,
   ...settingsRoutes,
   ...mailRoutes,

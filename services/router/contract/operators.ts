@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { OperationSpec } from '#shared/contract.ts';
 import { Directive, DirectiveSubject } from '#shared/directive.ts';
 import { CapturedMessage } from '#shared/files/captured-message.ts';
+import { AuthenticationPage, AuthenticationRequest } from '#shared/mail/reports/authentication-totals.ts';
 import { ReportPart } from '#shared/mail/reports/dmarc-report.ts';
 import { TlsReportPart } from '#shared/mail/reports/tls-report.ts';
 import { LostTls } from '#shared/mail/tls.ts';
@@ -56,6 +57,8 @@ export const operatorOperations = {
   },
   /** The TLS ledger of this node (operators/ledger.ts), newest first. */
   'ledger-list': { request: LedgerRequest, reply: LedgerPage, errors: READ, timeout: 20_000 },
+  /** What was found out about mail that came to this node (operators/authentication.ts), newest first. */
+  'authentication-summarize': { request: AuthenticationRequest, reply: AuthenticationPage, errors: READ },
   /**
    * What this router remembers of the TLS of others, about a domain and what is below it or about all; a page at a time. For
    * operators, and for routers that have missed what was announced (gossip/gossip.ts).

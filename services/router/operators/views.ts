@@ -4,6 +4,7 @@ import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import { QUEUE_ID } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import type { QueuedFacts, QueueEntry } from '#shared/mail/queue-entry.ts';
+import type { AuthenticationPage, AuthenticationRequest } from '#shared/mail/reports/authentication-totals.ts';
 import type { LedgerPage, LedgerRequest } from '#shared/mail/tls-ledger.ts';
 import type { QueueFilter } from '#shared/queue/filter.ts';
 import { CHUNK_BYTES } from '../contract.ts';
@@ -21,6 +22,7 @@ import { loadMessage } from '../store/load.ts';
 import { dueAt, isFinal, type Message, type Recipient } from '../store/message.ts';
 import { keys } from '../store/records.ts';
 import type { Slot, Slots } from '../store/slots.ts';
+import { authenticationPage } from './authentication.ts';
 import { ledgerPage } from './ledger.ts';
 import { hopKeyOf, hopOf, targetOf, walkPage } from './selection.ts';
 import { type SummaryPage, type SummaryRequest, summaryPage } from './summary.ts';
@@ -81,6 +83,10 @@ export class Views {
 
   ledger(request: LedgerRequest): Promise<LedgerPage> {
     return ledgerPage(this.#deps, request);
+  }
+
+  authentication(request: AuthenticationRequest): Promise<AuthenticationPage> {
+    return authenticationPage(this.#deps, request);
   }
 
   /** A message in the queue, or the receipt of one that left, with all attempts. Throws `not-found`. */
