@@ -88,6 +88,7 @@ async function startServices(
   undo: AsyncDisposableStack,
 ): Promise<Pick<RunningNode, 'membership' | 'drained'>> {
   const { bus, settings, log } = deps;
+  warnOfLateConsole(wanted, deps);
   const started = new Map<ServiceName, Served>();
   const drain = new Drain({
     log,
@@ -120,6 +121,15 @@ function followLevel(log: Logger, settings: Settings): Logger {
     log.level = next.log.level;
   });
   return log;
+}
+
+/** A node that began without the section has no console to open. */
+function warnOfLateConsole(services: readonly ServiceName[], { settings, log }: NodeDeps): void {
+  if (!MAIL_SERVICES.every((name) => services.includes(name)) || services.includes('console')) return;
+  settings.onChange((next, previous) => {
+    if (previous.console === undefined && next.console !== undefined)
+      log.warn('this node started without a section console: restart it to open the console');
+  });
 }
 
 /** Watch the configuration file; resolves to the way to read it again. */
@@ -178,14 +188,8 @@ function running(
   return { ...parts, stop, [Symbol.asyncDispose]: stop };
 }
 
-/** The console alone is there only where it is configured. */
+/** The console alone is there only where it is configured, unless it is named: then it waits for its section. */
 function wantedServices({ services, config }: NodeOptions): ServiceName[] {
-  if (services?.includes('console') && config.console === undefined) {
-    throw new SealpostError(
-      'config-invalid',
-      'the configuration has no section console, so that service has nothing to do: add "console: {}", or do not start it',
-    );
-  }
   return SERVICES.filter((name) => services?.includes(name) ?? (name !== 'console' || config.console !== undefined));
 }
 

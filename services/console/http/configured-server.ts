@@ -1,3 +1,4 @@
+import { NO_CONSOLE_SECTION } from '#cluster/config/rules/servers/console.ts';
 import type { Config, ConsoleConfig } from '#cluster/config/schema/schema.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { FileWatch } from '#shared/files/watch.ts';
@@ -8,8 +9,10 @@ import { ConsoleServer } from './server.ts';
 /**
  * The server as the configuration has it.
  *
- *   closed → (start, with a section `console`) open → (the section has gone) closed → (it is there again) open
- *                                                   → (stop) stopped
+ *   closed → (the configuration has a section `console`) open → (the section has gone) closed
+ *   open or closed → (stop) stopped
+ *
+ * Without the section it waits for one: a supervisor would start a process that ends again and again.
  *
  * A change of address or port opens another server and ends what the old one has open; sessions stay. A certificate whose
  * files change is read again; what cannot be used is logged, and what was in use stays. A change that cannot be followed, such
@@ -31,6 +34,8 @@ export class ConfiguredServer {
   /** The last change could not be followed yet. */
   #again: NodeJS.Timeout | undefined;
   #stopped = false;
+  /** For a section, and the log says so. */
+  #waits = false;
 
   constructor(deps: HttpDeps) {
     this.#deps = deps;
@@ -60,7 +65,9 @@ export class ConfiguredServer {
   /** Fails with `unavailable` where it is closed. */
   opened(): Omit<Opened, 'server'> & { port: number } {
     if (this.#opened !== undefined) return { ...this.#opened, port: this.#opened.server.port };
-    throw new SealpostError('unavailable', 'the console is closed: the log of its process says why');
+    const hasSection = this.#deps.settings.current.console !== undefined;
+    const cause = hasSection ? 'the log of its process says why' : NO_CONSOLE_SECTION;
+    throw new SealpostError('unavailable', `the console is closed: ${cause}`);
   }
 
   #soon(): void {
@@ -88,8 +95,11 @@ export class ConfiguredServer {
     if (section === undefined) {
       this.#opened = undefined;
       await before?.server.close();
+      if (!this.#waits) this.#deps.log.warn(`the console is closed: ${NO_CONSOLE_SECTION}`);
+      this.#waits = true;
       return;
     }
+    this.#waits = false;
     const material = await loadCertificate(config);
     if (before !== undefined && before.section.address === section.address && before.section.port === section.port) {
       if (material.certificate !== before.material.certificate) before.server.use(material);

@@ -142,6 +142,8 @@ const READ: Record<ServiceName, Reading> = {
   console: {
     forget: () => signedIn.remove(),
     ask: async (node) => {
+      // It waits for its section, and is not down.
+      if (node.settings.current.console === undefined) return () => signedIn.set(0);
       const { sessions } = await ask(node, consoleContract)['status-show']({}, here(node));
       return () => signedIn.set(sessions);
     },

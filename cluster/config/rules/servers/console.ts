@@ -38,6 +38,10 @@ function lengths({ console: section }: Config): Problem[] {
 
 export const CONSOLE_RULES: readonly Rule[] = [names, pair, lengths].map((check) => ({ sections: ['console'], check }));
 
+/** Why a process that runs the service console shows nothing. */
+export const NO_CONSOLE_SECTION =
+  'no section console: add "console: {}" to the configuration of this process, which opens it without a restart';
+
 /** How browsers reach the console of this node. */
 export function consoleOrigin({ node, console: section }: Config): string | undefined {
   if (section === undefined) return undefined;

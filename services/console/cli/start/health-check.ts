@@ -7,8 +7,8 @@ import { text } from 'node:stream/consumers';
  * processor time to load, which `sealpost.js` spares it.
  */
 
-/** The health of a process: what keeps its services from their work. */
-export type Health = { node: string; services: string[]; problems: string[] };
+/** The health of a process: what keeps its services from their work; notes tell of what is so on purpose, maybe. */
+export type Health = { node: string; services: string[]; problems: string[]; notes?: string[] };
 
 /** How long a process may take to answer for all of its services. */
 const PROCESS_MS = 5000;
@@ -29,9 +29,9 @@ export async function checkHealth(file: string, json: boolean): Promise<void> {
     process.exitCode = UNREACHABLE;
     return;
   }
-  const { node, services, problems } = health;
-  if (json) console.log(JSON.stringify(health, undefined, 2));
-  else console.log(problems.length === 0 ? `${services.join(', ')} of ${node}: well` : problems.join('\n'));
+  const { node, services, problems, notes = [] } = health;
+  const lines = problems.length === 0 ? [`${services.join(', ')} of ${node}: well`] : problems;
+  console.log(json ? JSON.stringify(health, undefined, 2) : [...lines, ...notes].join('\n'));
   if (problems.length > 0) process.exitCode = FAILED;
 }
 

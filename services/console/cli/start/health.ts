@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { client } from '#cluster/actor.ts';
+import { NO_CONSOLE_SECTION } from '#cluster/config/rules/servers/console.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { listenerContract } from '#services/listener/contract.ts';
 import type { RunningNode } from '#services/node.ts';
@@ -58,7 +59,11 @@ async function healthOf(running: RunningNode, services: readonly ServiceName[]):
   const problems = (await Promise.all(asked)).flat();
   if (bus.servers.length > 0 && !running.bus.connected) problems.push('no NATS server can be reached');
   if (refused !== undefined) problems.push(`the configuration file is not in force: ${refused}`);
-  return { node: node.name, services: [...services], problems };
+  const waits = services.includes('console') && current.console === undefined;
+  return {
+    ...{ node: node.name, services: [...services], problems },
+    ...(waits && { notes: [`console: ${NO_CONSOLE_SECTION}`] }),
+  };
 }
 
 /** What keeps a service from its work. With the node's name the question stays in this process. */
@@ -86,6 +91,8 @@ const CHECKS: Record<ServiceName, (running: RunningNode) => Promise<string[]>> =
     return state === 'behind' ? ['it has yet to catch up with the other nodes'] : [];
   },
   console: async (running) => {
+    // It waits for the section: no restart would help.
+    if (running.settings.current.console === undefined) return [];
     await client(running.bus, consoleContract)['status-show']({}, thisNode(running));
     return [];
   },

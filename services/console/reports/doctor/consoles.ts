@@ -1,4 +1,5 @@
 import type { Member } from '#cluster/members/member-contract.ts';
+import { errorText } from '#shared/errors.ts';
 import { formatDuration } from '#shared/units.ts';
 import { consoleContract } from '../../contract.ts';
 import type { Clients } from '../clients.ts';
@@ -17,18 +18,19 @@ export async function gatherConsoles({ client }: Clients, members: readonly Memb
     try {
       const { origin, until } = await client(consoleContract)['status-show']({}, { ...PATIENCE, node: process });
       return { node, origin, until };
-    } catch {
-      return { node };
+    } catch (error) {
+      return { node, error: errorText(error) };
     }
   });
 }
 
 export function consoleFindings(consoles: readonly Console[], now: number): Finding[] {
-  return consoles.flatMap(({ node, origin, until }): Finding[] => {
+  return consoles.flatMap(({ node, origin, until, error }): Finding[] => {
     const about = `node ${node}`;
     if (until === undefined) {
-      const help = 'see its log; where the section console was taken out, restart the process';
-      return [{ severity: 'warning', about, text: 'its console is closed or does not answer', help }];
+      const text = `its console is closed or does not answer: ${error}`;
+      const help = 'do as it says, see the log of its process, or let that not run the service console';
+      return [{ severity: 'warning', about, text, help }];
     }
     if (until - now > SOON_MS) return [];
     const help = 'put a new one in place of its files, which are read again by themselves';

@@ -46,8 +46,8 @@ type ListenerStatus = z.output<(typeof listenerContract.operations)['status-show
 /** What a listener of a node says of who may come in. */
 export type Exposure = { node: string } & Pick<ListenerStatus, 'gateways' | 'front' | 'openRelay'>;
 
-/** A console; without the rest where it does not answer. `until`: the end of its certificate in ms since 1970. */
-export type Console = { node: string; origin?: string; until?: number };
+/** A console, or why it shows nothing. `until`: the end of its certificate in ms since 1970. */
+export type Console = { node: string; origin?: string; until?: number; error?: string };
 
 /** A server of `directory.ldap`; `error`: why `node` cannot ask it. */
 export type LdapServer = { node: string; url: string; error?: string | undefined };

@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
+import { appendFile, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { OverviewReply } from '#services/console/schemas/overview.ts';
 import { SERVICES } from '#services/topology.ts';
 import { startGuardedServer } from '#test/kit/bus/bus-users.ts';
-import { sealpost } from '#test/kit/command.ts';
+import { SEALPOST, sealpost } from '#test/kit/command.ts';
+import { ConsoleClient } from '#test/kit/console/client.ts';
 import { ConsoleSite, PASSWORD } from '#test/kit/console/site.ts';
+import { freePort } from '#test/kit/free-port.ts';
+import { SealpostNode } from '#test/kit/nodes/node.ts';
+import { Program } from '#test/kit/program.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { waitFor } from '#test/kit/wait.ts';
 
@@ -55,4 +61,44 @@ test('a console beside the other services: everybody signs in, and its user may 
 
   for (const [name, program] of site.node.programs) assert.doesNotMatch(program.output, /NATS permits/, name);
   assert.doesNotMatch(guarded.server.output, /Violation/);
+});
+
+test('a console without its section waits for it, is well, and opens when it is there', {
+  ...needs('nats-server'),
+  timeout: 120_000,
+}, async () => {
+  await using guarded = await startGuardedServer();
+  await using node = await SealpostNode.create({ bus: guarded });
+  const socket = join(node.folder, 'health.sock');
+  const { user, password } = guarded.login('console');
+  const env = { BUS_USER: user, BUS_PASSWORD: password.reveal() };
+  const args = ['start', 'console', '--health', socket, '--config', node.configFile];
+  await using console = new Program(SEALPOST, args, { cwd: node.folder, env });
+  await console.waitForOutput(/no section console: add [^"]*"console: \{\}/);
+  await console.waitForOutput(/"node is up"/, 60_000);
+  const waiting = await sealpost(['health', socket], { cwd: node.folder });
+  assert.deepEqual([waiting.code, waiting.stderr], [0, '']);
+  assert.match(waiting.stdout, /^console of edge-1: well\nconsole: no section console: add "console: \{\}"/);
+  const link = ['console', 'link', '--config', node.configFile];
+  const refused = await sealpost(link, { cwd: node.folder, env });
+  assert.match(refused.stderr, /the console is closed: no section console: add/);
+
+  const port = await freePort();
+  const section = `\nconsole: { port: ${port}, origin: "https://localhost:${port}" }\n`;
+  await appendFile(node.configFile, section);
+  process.kill(console.pid, 'SIGHUP');
+  await console.waitForOutput(/the console is open/);
+  assert.equal((await sealpost(['health', socket], { cwd: node.folder })).stdout, 'console of edge-1: well\n');
+  const made = await sealpost(link, { cwd: node.folder, env });
+  using browser = new ConsoleClient(port);
+  assert.equal((await browser.signIn({ link: made.stdout.split('\n', 1)[0] ?? '' })).status, 200, made.stderr);
+
+  const text = await readFile(node.configFile, 'utf8');
+  await writeFile(node.configFile, text.replace(section, '\n'));
+  await waitFor(
+    async () => (await sealpost(['health', socket], { cwd: node.folder })).stdout.includes('no section console'),
+    {
+      what: 'the console to wait again',
+    },
+  );
 });

@@ -93,11 +93,11 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
   ],
   [
     'a console that does not answer',
-    { consoles: [{ node: 'edge-1' }] },
+    { consoles: [{ node: 'edge-1', error: 'no section console' }] },
     'console',
     'warning',
     'node edge-1',
-    /closed or does not answer/,
+    /closed or does not answer: no section console/,
   ],
   [
     'a node that reaches one LDAP server of two',
