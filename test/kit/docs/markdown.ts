@@ -23,6 +23,20 @@ export function parsePage(text: string): Page {
   return { blocks, spans, links, anchors: anchorsOf(rest), lines };
 }
 
+/** A part of a page: from the heading of this text to the next one that is no deeper. */
+export function sectionOf(text: string, heading: string): string {
+  const lines = text.split('\n');
+  const begin = lines.findIndex((line) => /^#+ /.test(line) && line.replace(/^#+ +/, '') === heading);
+  const depth = /^#+/.exec(lines[begin] ?? '')?.[0].length;
+  if (depth === undefined) throw new Error(`there is no heading "${heading}"`);
+  let fenced = false;
+  const length = lines.slice(begin + 1).findIndex((line) => {
+    if (/^ *```/.test(line)) fenced = !fenced;
+    return !fenced && new RegExp(`^#{1,${depth}} `).test(line);
+  });
+  return lines.slice(begin, length < 0 ? undefined : begin + 1 + length).join('\n');
+}
+
 /** The fenced blocks without the indentation of their fence; `rest` has an empty line for each of theirs. */
 function takeBlocks(lines: readonly string[]): { blocks: Block[]; rest: string[] } {
   const blocks: Block[] = [];

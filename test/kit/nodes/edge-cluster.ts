@@ -14,6 +14,8 @@ export type EdgeClusterOptions = {
   size?: number;
   /** More sections of each node's sealpost.yaml. */
   config?: string;
+  /** Of each node's process, and of its commands. */
+  environment?: Record<string, string>;
   /** Where nodes reach NATS, in place of the servers themselves. */
   busServers?: (servers: readonly NatsServer[]) => Promise<string[]>;
 };
@@ -43,7 +45,12 @@ export class EdgeCluster implements AsyncDisposable {
   }
 
   /** Everything made and running, the nodes too. */
-  static async start({ size = 5, config = '', busServers }: EdgeClusterOptions = {}): Promise<EdgeCluster> {
+  static async start({
+    size = 5,
+    config = '',
+    busServers,
+    environment = {},
+  }: EdgeClusterOptions = {}): Promise<EdgeCluster> {
     await using undo = new AsyncDisposableStack();
     const { servers } = undo.use(await startNatsCluster(3));
     const zones = undo.use(await ZoneServers.start({ [DOMAIN]: '' }));
@@ -55,7 +62,8 @@ export class EdgeCluster implements AsyncDisposable {
       const text =
         `bus: { servers: ${JSON.stringify(urls)} }\n${zones.yaml()}` +
         `domains: [{ name: ${DOMAIN}, signing: { mode: enforce } }]\n${config}`;
-      nodes.push(undo.use(await SealpostNode.create({ name: `edge-${n}`, nek, sink: sink.port, config: text })));
+      const options = { name: `edge-${n}`, nek, sink: sink.port, config: text, environment };
+      nodes.push(undo.use(await SealpostNode.create(options)));
     }
     await Promise.all(nodes.map((node) => node.start()));
     return new EdgeCluster({ nats: servers, zones, sink, nodes }, undo.move());
