@@ -66,8 +66,9 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   try {
     undo.defer(() => bus.drain());
     const node = await startServices(wanted, deps, undo);
-    // Only a process with every service can answer for its node while NATS is unreachable.
-    if (MAIL_SERVICES.every((name) => wanted.includes(name))) {
+    // A process with every service answers for its node while NATS is unreachable, and a credential-store those who have
+    // its NEK, which the user of its bus may not serve: who may open the socket could read all that it keeps.
+    if (wanted.includes('credential-store')) {
       const control = await openControl(config.node.data, bus, log);
       undo.defer(() => control.close());
     }

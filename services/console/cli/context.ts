@@ -94,6 +94,21 @@ export async function withStore<T>(
   return await ask(caller.client(credentialStoreContract), caller);
 }
 
+/**
+ * The same of the credential-store of this machine where it runs, for what is to be done where the NEK is: the user of
+ * NATS that its process has may ask no other.
+ */
+export async function withOwnStore<T>(
+  options: CommonOptions,
+  ask: (store: CredentialStore, caller: Caller) => Promise<T>,
+): Promise<T> {
+  const config = await readConfig(options);
+  const control = new ControlClient(config.node.data);
+  if (!(await control.answers())) return withStore(options, ask);
+  await using own = caller(config, control);
+  return await ask(own.client(credentialStoreContract), own);
+}
+
 /** NATS cannot be reached; the node on this machine may answer for itself. */
 async function openOwnNode(config: Config): Promise<Caller> {
   const control = new ControlClient(config.node.data);

@@ -1,20 +1,19 @@
 import type { KeyObject } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { stdout } from 'node:process';
-import { loadNeks } from '#cluster/config/nek.ts';
+import { readNeks } from '#cluster/config/nek.ts';
 import { unwrapKey } from '#shared/dkim/key-wrap.ts';
-import { describeNek, describeNeks, findNek } from '#shared/dkim/nek.ts';
+import { describeNek, describeNeks, findNek, type Nek } from '#shared/dkim/nek.ts';
 import { publishedBytes } from '#shared/dkim/public-key.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
 import type { SigningKey } from '#shared/keys/key.ts';
-import { silentLogger } from '#shared/log.ts';
-import { type CommonOptions, print, readConfig, withStore } from '../context.ts';
+import { type CommonOptions, print, readConfig, withOwnStore } from '../context.ts';
 import { usageError } from '../exit.ts';
 
 /**
- * `sealpost keys export`: a private key in clear, for another system. It comes wrapped over the bus and is unwrapped
- * where the NEK is, by this command; it goes to a new file that nobody else can read, or into a pipe, never to a
- * terminal.
+ * `sealpost keys export`: a private key in clear, for another system. It comes wrapped from the credential-store, that of
+ * this machine where there is one, and is unwrapped where the NEK is, by this command; it goes to a new file that nobody
+ * else can read, or into a pipe, never to a terminal.
  */
 export async function exportKey(
   domain: string,
@@ -26,8 +25,9 @@ export async function exportKey(
   if (out === '-' && stdout.isTTY) {
     throw usageError('a private key is not for a terminal: name a new file with --out, or pipe it on');
   }
-  const key = await withStore(options, (store) => store['key-export']({ domain, selector }));
-  const pem = (await unwrap(key, options)).export({ type: 'pkcs8', format: 'pem' }) as string;
+  const neks = await ownNeks(options);
+  const key = await withOwnStore(options, (store) => store['key-export']({ domain, selector }));
+  const pem = unwrap(key, neks).export({ type: 'pkcs8', format: 'pem' }) as string;
   if (out === '-') {
     stdout.write(pem);
     return;
@@ -37,9 +37,18 @@ export async function exportKey(
   print(options, value, () => `wrote the private key ${key.selector} of ${key.domain} to ${out}: keep it safe`);
 }
 
-async function unwrap(key: SigningKey, options: CommonOptions): Promise<KeyObject> {
+/** Fails with `no-nek`. */
+async function ownNeks(options: CommonOptions): Promise<Nek[]> {
   const { credentials } = await readConfig(options, ['credentials']);
-  const neks = await loadNeks(credentials.nek, silentLogger);
+  const neks = await readNeks(credentials.nek);
+  if (typeof neks !== 'string') return neks;
+  throw new SealpostError(
+    'no-nek',
+    `a private key is unwrapped where its NEK is, and here is none (${neks}): run this where a credential-store runs, with its configuration, in containers with "docker-compose exec -T credential-store-1 sealpost keys export …"`,
+  );
+}
+
+function unwrap(key: SigningKey, neks: readonly Nek[]): KeyObject {
   const nek = findNek(neks, key.wrapped.nekFingerprint);
   if (nek === undefined) {
     const needed = describeNek({ name: key.wrapped.nek, fingerprint: key.wrapped.nekFingerprint });
