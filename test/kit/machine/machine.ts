@@ -5,6 +5,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import type { CommandResult } from '#test/kit/command.ts';
 import { ROOT } from '#test/kit/docs/pages.ts';
+import type { Host } from '#test/kit/nodes/hosts.ts';
 import { Program } from '#test/kit/program.ts';
 import { needs, type Peer } from '#test/kit/runner/peers.ts';
 import { type TempDir, tempDir } from '#test/kit/temp.ts';
@@ -20,11 +21,19 @@ export function needsMachine(...peers: Peer[]): { skip: string | false } {
   return needs('ip', ...peers);
 }
 
+export type MachineOptions = {
+  /** Its network is that of the host, whose name it has; a network and a small world of its own by default. */
+  host?: Host;
+  /** What lies in /opt/sealpost; this version by default. */
+  tree?: string;
+};
+
 /**
  * A machine of its own for what a guide says, as Linux namespaces (`prepare.sh`): root of it may write /etc, /var/lib,
  * /var/spool, /run and /usr/local/bin, make users, and listen on any port of its loopback, which is all its network.
  * Sealpost lies in /opt/sealpost, as after a clone. Commands run in one shell after the other, each where the one before left.
  */
+
 export class Machine implements AsyncDisposable {
   readonly #program: Program;
   readonly #pid: number;
@@ -37,13 +46,15 @@ export class Machine implements AsyncDisposable {
     this.#temp = temp;
   }
 
-  static async start(): Promise<Machine> {
+  static async start({ host, tree = ROOT }: MachineOptions = {}): Promise<Machine> {
     const temp = await tempDir('machine');
     const script = fileURLToPath(new URL('prepare.sh', import.meta.url));
-    const args = ['--mount', '--net', '--uts', '--pid', '--fork', '--kill-child', '--mount-proc'];
+    const network = host === undefined ? ['--net'] : [];
+    const args = ['--mount', ...network, '--uts', '--pid', '--fork', '--kill-child', '--mount-proc'];
     // Also where this process is killed.
-    const within = ['setpriv', '--pdeathsig', 'KILL'];
-    const inside = ['bash', script, ROOT, dirname(process.execPath), temp.path];
+    const within = ['setpriv', '--pdeathsig', 'KILL', ...(host?.within ?? [])];
+    const name = host === undefined ? [] : [host.name];
+    const inside = ['bash', script, tree, dirname(process.execPath), temp.path, ...name];
     const program = new Program('unshare', [...args, ...inside], { within });
     try {
       await program.waitForOutput(/^ready$/m);
@@ -94,6 +105,11 @@ export class Machine implements AsyncDisposable {
 
   run(program: string, ...args: string[]): Program {
     return new Program(program, args, { within: this.within });
+  }
+
+  /** Lay another version in place of that in /opt/sealpost, which nothing uses. */
+  async install(tree: string): Promise<void> {
+    await this.must(`(cd / && umount /opt/sealpost && mount --bind ${tree} /opt/sealpost)`);
   }
 
   /** A file of it, as this process can name it. */

@@ -3,9 +3,9 @@
 # at port 25, as a user that is made for it. Nothing of it is seen outside, and all of it ends with this process.
 # Beyond eth0 lies a small world, the namespace "world": 10.20.1.2 is a server inside, 192.0.2.80 one of others, 198.51.100.7 a
 # client of nobody.
-# $1: the tree of Sealpost. $2: the folder of Node. $3: an empty folder.
+# $1: the tree of Sealpost. $2: the folder of Node. $3: an empty folder. $4: where the network is that of a host, its name.
 set -euo pipefail
-tree=$1 node=$2 place=$3
+tree=$1 node=$2 place=$3 name=${4:-}
 mount --make-rprivate /
 ip link set lo up
 mount -t tmpfs tmpfs "$place"
@@ -20,6 +20,11 @@ printf '%s\n' "$node" >"$place/run/node"
 for folder in etc:/etc lib:/var/lib spool:/var/spool log:/var/log run:/run opt:/opt bin:/usr/local/bin; do
   mount --rbind "$place/${folder%%:*}" "${folder#*:}"
 done
+if [ -n "$name" ]; then
+  hostname "$name"
+  echo ready
+  exec sleep infinity
+fi
 if getent passwd postfix >/dev/null; then install -d -o postfix -g postfix /var/lib/postfix; install -d /var/spool/postfix; fi
 mkdir -p /run/netns
 ip netns add world

@@ -8,7 +8,13 @@ import type { Host } from './hosts.ts';
  * The world around a network of hosts: loads that send mail to them and a sink that takes it, in a process of its own
  * (`outside-process.ts`) on a host. It ends with this process, however that ends.
  */
-export type OutsideLoad = { accepted: number; unknown: number; refused: Record<string, number> };
+export type OutsideLoad = {
+  accepted: number;
+  unknown: number;
+  refused: Record<string, number>;
+  /** The longest time without a 250 since the last look, in milliseconds. */
+  longestPause: number;
+};
 
 /** What was sent and what came, at one moment. */
 export type OutsideView = {
@@ -23,6 +29,8 @@ export type OutsideView = {
   missing: string[];
   /** Ids that arrived and were refused. */
   strays: string[];
+  /** With a name server: what was unsigned, or had a signature that is not good. */
+  bad: { id: string; at: string; verdicts: string[] }[];
 };
 
 export type OutsideCall =
@@ -33,7 +41,7 @@ export type OutsideCall =
   | { what: 'pause' | 'resume' };
 export type OutsideAnswer = { view: OutsideView } | { problem: string };
 
-/** Where the sink listens. */
+/** Port of the sink; that of a name server is the usual one. */
 export const SINK_PORT = 2526;
 
 export class Outside implements AsyncDisposable {
@@ -46,10 +54,12 @@ export class Outside implements AsyncDisposable {
     this.#child = child;
   }
 
-  static async start(host: Host): Promise<Outside> {
+  /** `nameServer`: the sink verifies each message as it arrives, with the keys that it publishes. */
+  static async start(host: Host, nameServer?: string): Promise<Outside> {
     const [command = '', ...rest] = host.within;
     const script = fileURLToPath(new URL('outside-process.ts', import.meta.url));
-    const args = [...rest, process.execPath, script, host.address('mail'), String(SINK_PORT)];
+    const place = [host.address('mail'), String(SINK_PORT), ...(nameServer === undefined ? [] : [nameServer])];
+    const args = [...rest, process.execPath, script, ...place];
     const child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     await answer(child);
     return new Outside(host, child);

@@ -11,6 +11,9 @@ import { connect as connectTls, createSecureContext } from 'node:tls';
 export type LoadOptions = {
   port: number;
   host?: string;
+  /** In place of `host`: each session is at the next of them, and ends where its mail is refused, as a client that tries
+   * all hosts of a domain in turn does. */
+  hosts?: readonly string[];
   /** Address of our end: any 127.x.y.z. */
   localAddress?: string;
   sessions: number;
@@ -41,6 +44,7 @@ export class Load implements AsyncDisposable {
   readonly #run: string;
   #sequence = 0;
   #stopped = false;
+  #turn = 0;
   /** When the next message may begin, by `performance.now`. */
   #next = 0;
   #workers: Promise<void>[] = [];
@@ -72,7 +76,7 @@ export class Load implements AsyncDisposable {
     while (!this.#stopped) {
       let session: Session | undefined;
       try {
-        session = await Session.open(this.#options);
+        session = await Session.open({ ...this.#options, ...this.#host() });
         this.#sessions.add(session);
         for (let n = 0; n < (this.#options.perSession ?? Number.POSITIVE_INFINITY) && !this.#stopped; n++) {
           await this.#pace();
@@ -88,6 +92,12 @@ export class Load implements AsyncDisposable {
         if (session !== undefined) this.#sessions.delete(session);
       }
     }
+  }
+
+  #host(): { host?: string } {
+    const { hosts = [] } = this.#options;
+    const host = hosts[this.#turn++ % hosts.length];
+    return host === undefined ? {} : { host };
   }
 
   async #pace(): Promise<void> {
@@ -120,7 +130,7 @@ export class Load implements AsyncDisposable {
     const key = `${code} ${verb}`;
     this.refused.set(key, (this.refused.get(key) ?? 0) + 1);
     await delay(20);
-    if (code === 421) throw new Ended('the server ends the session');
+    if (code === 421 || this.#options.hosts !== undefined) throw new Ended('the server ends the session');
     await session.command('RSET');
   }
 }

@@ -20,6 +20,8 @@ export class VerifyingSink implements AsyncDisposable {
   readonly passed = new Map<string, number>();
   /** Verdicts of messages that were unsigned or had a signature that is not good. */
   readonly bad: { id: string; at: string; verdicts: string[]; header: string }[] = [];
+  /** Messages by their number of signatures. */
+  readonly signatures = new Map<number, number>();
   messages = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -35,17 +37,26 @@ export class VerifyingSink implements AsyncDisposable {
   }
 
   /** `servers` (address:port) are asked for keys, one at random each time. */
-  static async start(servers: readonly string[], processes = 2): Promise<VerifyingSink> {
+  static async start(
+    servers: readonly string[],
+    processes = 2,
+    { port = 0, host = '127.0.0.1' } = {},
+  ): Promise<VerifyingSink> {
     const python = /^#!(\S+)/.exec(await readFile(locate('dkimverify') ?? '', 'utf8'))?.[1] ?? 'python3';
     const verifiers = Array.from({ length: processes }, () => new Verifier(python, servers));
     const sink = new VerifyingSink(verifiers);
-    sink.#server.listen(0, '127.0.0.1');
+    sink.#server.listen(port, host);
     await once(sink.#server, 'listening');
     return sink;
   }
 
   get port(): number {
     return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Arrivals beyond the first of each id. */
+  get duplicates(): number {
+    return this.messages - this.arrivals.size;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -61,6 +72,7 @@ export class VerifyingSink implements AsyncDisposable {
     const id = /^X-Load-Id: *(\S+)/im.exec(header)?.[1] ?? '';
     this.messages++;
     this.arrivals.set(id, (this.arrivals.get(id) ?? 0) + 1);
+    this.signatures.set(verdicts.length, (this.signatures.get(verdicts.length) ?? 0) + 1);
     for (const verdict of verdicts) {
       const [, selector] = /^pass (\S+)$/.exec(verdict) ?? [];
       if (selector !== undefined) this.passed.set(selector, (this.passed.get(selector) ?? 0) + 1);
