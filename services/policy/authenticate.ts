@@ -38,10 +38,16 @@ export async function authenticate(
   const typed = logInTo(request, user);
   // Nor is a directory asked: strangers could keep it busy.
   if (deps.failures.tooMany(typed) !== undefined) {
-    return conclude({ user, actAs, account: undefined, password: 'locked', directory: undefined }, request, deps);
+    const unasked = { account: undefined, block: undefined, directory: undefined };
+    return conclude({ user, actAs, ...unasked, password: 'locked' }, request, deps);
   }
   const directory = await deps.ask({ users: [user] });
   const account = directory?.user(user);
+  const block = directory?.block(user);
+  // Nothing can be guessed: no hash is computed, and it counts for no limit.
+  if (block !== undefined) {
+    return conclude({ user, actAs, account, block, password: 'unchecked', directory }, request, deps);
+  }
   // One who has several names is one user for the limits.
   const logIn = logInTo(request, account?.name ?? user);
   const verify = account?.verify ?? verifyNobody;
@@ -49,7 +55,8 @@ export async function authenticate(
   const checked: Checked = directory === undefined ? { outcome: 'unchecked' } : await checkInTurn(logIn, check, deps);
   const { outcome, reason, appPassword } = checked;
   if (outcome === 'right' && typed.user !== logIn.user) deps.failures.succeeded(typed);
-  return conclude({ user, actAs, account, password: outcome, reason, directory }, { ...request, appPassword }, deps);
+  const found = { user, actAs, account, block, password: outcome, reason, directory };
+  return conclude(found, { ...request, appPassword }, deps);
 }
 
 /** The verdict on a user who gives the right password. None is looked at, and nothing is counted. */
@@ -62,7 +69,8 @@ export async function explainLogIn(
   const locked = failures.tooMany(logInOf(account?.name ?? user, facts.client.address, facts.gateway)) !== undefined;
   const given = account === undefined ? 'wrong' : 'right';
   const password = locked ? 'locked' : directory === undefined ? 'unchecked' : given;
-  const verdict = decide('authenticate', { user, actAs: undefined, account, password, reason: undefined, directory });
+  const found = { user, actAs: undefined, account, block: directory?.block(user), password, directory } as const;
+  const verdict = decide('authenticate', found);
   return verdict.action === 'accept' ? verdict : { ...verdict, delayMs: 0 };
 }
 
@@ -116,11 +124,15 @@ export async function authenticateByToken(
   // Strangers cannot make us ask a directory about anybody.
   const directory = await ask({ users: verdict.state === 'right' ? [user] : [] });
   const account = verdict.state === 'right' ? directory?.user(user) : undefined;
+  const block = verdict.state === 'right' ? directory?.block(user) : undefined;
   const reason = 'problem' in verdict ? verdict.problem : undefined;
+  if (block !== undefined) {
+    return conclude({ user, actAs, account, block, password: 'right', byToken: true, directory }, request, deps);
+  }
   if (verdict.state === 'right' && account !== undefined) failures.succeeded(logIn);
   else if (isFailure(verdict, directory) && user !== '') noteFailure(logIn, deps);
   const password = verdict.state === 'undecided' ? 'unchecked' : verdict.state;
-  return conclude({ user, actAs, account, password, byToken: true, reason, directory }, request, deps);
+  return conclude({ user, actAs, account, block, password, byToken: true, reason, directory }, request, deps);
 }
 
 /** Of a token that is right, where nobody has the name. One that has expired proves that its bearer had a right one. */
@@ -143,6 +155,10 @@ function conclude(
   const network = logIn.network ?? fields.peer;
   if (verdict.action === 'accept') {
     log.info(fields, 'Authentication succeeded');
+  } else if (facts.block !== undefined) {
+    strangers.say(`blocked ${logIn.user} from ${network}`, (repeated) => {
+      log.warn({ ...fields, reason: verdict.why.at(-1), ...repeated }, 'Authentication refused: the user is blocked');
+    });
   } else if (facts.password === 'locked') {
     const failed = failures.tooMany(logIn);
     strangers.say(`log-in from ${network}`, (repeated) => {

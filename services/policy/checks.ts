@@ -1,4 +1,4 @@
-import { credentials, directoryRead, fewFailures, passwordChecked } from './authentication/credentials.ts';
+import { credentials, directoryRead, fewFailures, notBlocked, passwordChecked } from './authentication/credentials.ts';
 import { clientName } from './connect/client-name.ts';
 import { clientScope } from './connect/client-scope.ts';
 import { connectionLimit } from './connect/connection-limit.ts';
@@ -34,6 +34,7 @@ import { relayAllowed } from './recipient/relay-allowed.ts';
 import { routedLocalPart, sourceRoute } from './recipient/source-routes.ts';
 import { srsForward } from './recipient/srs-forward.ts';
 import { srsReturn } from './recipient/srs-return.ts';
+import { blockedUser } from './sender/blocked-user.ts';
 import { canonicalSender } from './sender/canonical-sender.ts';
 import { clientCertificate } from './sender/client-certificate.ts';
 import { declaredSize } from './sender/declared-size.ts';
@@ -61,8 +62,11 @@ import { senderDomain } from './sender/sender-domain.ts';
  */
 export const CHECKS: { readonly [P in Phase]: readonly PolicyCheck<P>[] } = {
   connect: [clientName, clientScope, connectionLimit],
-  authenticate: [fewFailures, directoryRead, passwordChecked, credentials],
-  sender: [clientCertificate, loginRequired, heloName, declaredSize, ownAddress, senderDomain, canonicalSender],
+  authenticate: [fewFailures, directoryRead, notBlocked, passwordChecked, credentials],
+  sender: [
+    ...[blockedUser, clientCertificate, loginRequired, heloName, declaredSize, ownAddress, senderDomain],
+    canonicalSender,
+  ],
   recipient: [
     ...[canonicalRecipient, completeAddress, sourceRoute, srsReturn, relayAllowed],
     ...[dnsLists, mailToGroups, knownMailbox, routedLocalPart, asNamed, noticesTo, listOwner, srsForward, neverJunk],

@@ -297,6 +297,8 @@ export const policyContract = defineContract('policy', 1, {
       behind: z.string().optional(),
       /** Fingerprints of the NEKs in its configuration. */
       neks: z.array(z.string()),
+      /** It knows of blocked users; absent in the version before. */
+      blocks: z.boolean().optional(),
     }),
     /**
      * What this instance has counted (rates/shared-counts.ts), where that changed: announced soon after,

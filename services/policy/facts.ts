@@ -6,7 +6,7 @@ import type { MessageTls } from '#shared/mail/message-tls.ts';
 import type { ClientName } from './connect/reverse-dns.ts';
 import type { SessionFacts } from './contract.ts';
 import type { Account } from './directory/account.ts';
-import type { AnyDirectory } from './directory/directory.ts';
+import type { AnyDirectory, BlockedUser } from './directory/directory.ts';
 import type { ListsFound } from './dns/dns-lists.ts';
 import type { DomainState } from './dns/sender-domain.ts';
 import type { Exempt } from './gathering/exemptions.ts';
@@ -47,6 +47,8 @@ export type PolicyFacts = {
     /** Whom the client wants to be, where that is another name than `user`. */
     actAs: string | undefined;
     account: Account | undefined;
+    /** That of the user; undefined: there is none, or the directory could not be asked. */
+    block: BlockedUser | undefined;
     /** unchecked: the directory could not be asked, or too many passwords are being checked; locked: too many failures. */
     password: 'right' | 'wrong' | 'unchecked' | 'locked';
     /** An access token came in place of the password: what is said of the password holds for it. */

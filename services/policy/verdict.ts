@@ -1,6 +1,8 @@
 import type { Authenticity } from '#shared/mail/authenticity.ts';
 import { reply } from '#shared/mail/reply.ts';
+import { printable } from '#shared/text.ts';
 import type { Refusal } from './contract.ts';
+import type { BlockedUser } from './directory/directory.ts';
 
 /**
  * What a check makes of the facts. `why` is its reasoning, step by step; the last step is the reason.
@@ -37,6 +39,18 @@ export function refuseStranger(nameMatters: boolean | undefined, rejected: Rejec
   if (!nameMatters) return rejected;
   const why = [...rejected.why, 'the name of the client could not be looked up, and may exempt it'];
   return defer(451, '4.4.3', NAME_UNKNOWN, why);
+}
+
+/**
+ * To a user who is blocked (RFC 5248 §4, X.7.13: User Account Disabled). It is the same whether the password is right, and
+ * tells an honest client what a wrong password would not: that another one is of no use.
+ */
+export const BLOCKED = reply(535, '5.7.13', 'This user is blocked, please ask your administrator');
+
+/** The same for administrators. */
+export function blockText(user: string, { reason, since }: BlockedUser): string {
+  const when = since === undefined ? '' : ` since ${new Date(since).toISOString()}`;
+  return `user ${printable(user)}: blocked${when}${reason ? `: ${printable(reason)}` : ''}`;
 }
 
 export const NAME_UNKNOWN = 'Name of your host cannot be looked up now, please try again later';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { SealedSecret } from '../dkim/secret-seal.ts';
-import { AliasRecord, DIRECTORY_KINDS, type DirectoryRecord, GroupRecord, MapRecord } from './records.ts';
+import { AliasRecord, BlockRecord, type DirectoryRecord, ENTRY_KINDS, GroupRecord, MapRecord } from './records.ts';
 
 /**
  * Entries of the cluster's directory as commands see them, and as they send them: without what only stores and policy may
@@ -35,7 +35,7 @@ export const DirectoryEntry = z.discriminatedUnion('kind', [UserEntry, AliasReco
 export type DirectoryEntry = z.infer<typeof DirectoryEntry>;
 export type EntryOf<Kind extends DirectoryEntry['kind']> = Extract<DirectoryEntry, { kind: Kind }>;
 
-export const EntryName = z.object({ kind: z.enum(DIRECTORY_KINDS), name: Name });
+export const EntryName = z.object({ kind: z.enum(ENTRY_KINDS), name: Name });
 
 /** A change of a list: `set` replaces it, then `remove` and `add` follow. */
 export const ListChange = z.object({ set: Names.optional(), add: Names.optional(), remove: Names.optional() });
@@ -76,7 +76,11 @@ export const EntryImport = z.discriminatedUnion('kind', [
 ]);
 export type EntryImport = z.infer<typeof EntryImport>;
 
-export function entryOf(record: DirectoryRecord): DirectoryEntry {
+/** A user who is blocked. */
+export const Block = BlockRecord.omit({ kind: true });
+export type Block = z.infer<typeof Block>;
+
+export function entryOf(record: Exclude<DirectoryRecord, BlockRecord>): DirectoryEntry {
   if (record.kind !== 'user') return record;
   const { kind, name, addresses, onBehalfOf, password, appPasswords } = record;
   return {

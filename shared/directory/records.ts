@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { mailboxKey } from '../address/canonical-address.ts';
 import { parseNetwork } from '../address/ip-address.ts';
 import { WrappedSecret } from '../dkim/secret-wrap.ts';
-import { MailAddress, PermittedSender, UserName, userKey } from './values.ts';
+import { BlockReason, MailAddress, PermittedSender, UserName, userKey } from './values.ts';
 
 /**
  * The records of the cluster's directory: who there is, who may log in, where mail goes. One replicated record each, so
@@ -77,12 +77,36 @@ export const MapRecord = z.object({
 });
 export type MapRecord = z.infer<typeof MapRecord>;
 
-export const DirectoryRecord = z.discriminatedUnion('kind', [UserRecord, AliasRecord, GroupRecord, MapRecord]);
+/**
+ * The user of this name logs in nowhere, whatever source knows the user: the users file of a node, this directory, LDAP. A
+ * record of its own, and not a part of the user's: a store of the version before would drop what it does not know when it
+ * writes the user again, and leaves alone a record that it cannot read.
+ */
+export const BlockRecord = z.object({
+  kind: z.literal('block'),
+  name: UserName,
+  reason: BlockReason.optional(),
+  /** ms since 1970 */
+  since: z.number(),
+});
+export type BlockRecord = z.infer<typeof BlockRecord>;
+
+export const DirectoryRecord = z.discriminatedUnion('kind', [
+  UserRecord,
+  AliasRecord,
+  GroupRecord,
+  MapRecord,
+  BlockRecord,
+]);
 export type DirectoryRecord = z.infer<typeof DirectoryRecord>;
 export type DirectoryKind = DirectoryRecord['kind'];
-export const DIRECTORY_KINDS = ['user', 'alias', 'group', 'map'] as const satisfies DirectoryKind[];
+/** Of what the directory is made of. */
+export const ENTRY_KINDS = ['user', 'alias', 'group', 'map'] as const satisfies DirectoryKind[];
+export type EntryKind = (typeof ENTRY_KINDS)[number];
+/** And blocks, which say something about users. */
+export const DIRECTORY_KINDS = [...ENTRY_KINDS, 'block'] as const satisfies DirectoryKind[];
 
-/** The key of the record of a user, group or map by its name, of an alias by its canonical address. */
+/** The key of the record of a user, group, map or block by its name, of an alias by its canonical address. */
 export function directoryKey(kind: DirectoryKind, name: string): string {
   return `${kind}!${kind === 'alias' ? mailboxKey(name) : userKey(name)}`;
 }

@@ -35,6 +35,12 @@ export const UserName = z
     'a user name is text without control characters or outer white space',
   );
 
+/** Why a user is blocked, for administrators: clients do not learn it. */
+export const BlockReason = z
+  .string()
+  .max(200)
+  .regex(/^[^\p{Cc}]*$/u, 'a reason is one line of text');
+
 /** The name by which a user is found: neither case nor Unicode form counts. */
 export function userKey(name: string): string {
   return name.normalize('NFC').toLowerCase();

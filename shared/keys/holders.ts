@@ -45,6 +45,8 @@ export const DirectoryHolder = z.object({
   revision: z.number().int(),
   behind: z.string().optional(),
   neks: z.array(z.string()),
+  /** It knows of blocked users; absent in the version before. */
+  blocks: z.boolean().optional(),
 });
 export type DirectoryHolder = z.infer<typeof DirectoryHolder>;
 

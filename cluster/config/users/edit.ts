@@ -15,12 +15,22 @@ import { parseUsersFile } from './users-file.ts';
  * `unreadable`, `write-failed`.
  */
 
-export type UserSummary = { name: string; addresses: string[]; onBehalfOf: string[] };
+export type UserSummary = {
+  name: string;
+  addresses: string[];
+  onBehalfOf: string[];
+  /** The file itself says that the user logs in nowhere. */
+  blocked?: { reason?: string | undefined; since?: number | undefined };
+};
 
 /** The users in the order of the file, without their passwords. */
 export async function listUsers(file: string): Promise<UserSummary[]> {
-  const { users } = parseUsersFile(await read(file), file);
-  return users.map(({ name, addresses, 'on-behalf-of': onBehalfOf }) => ({ name, addresses, onBehalfOf }));
+  const { users, blocked } = parseUsersFile(await read(file), file);
+  return users.map(({ name, addresses, 'on-behalf-of': onBehalfOf }) => {
+    const block = blocked.find((one) => userKey(one.name) === userKey(name));
+    const { reason, since } = block ?? {};
+    return { name, addresses, onBehalfOf, ...(block !== undefined && { blocked: { reason, since } }) };
+  });
 }
 
 /**

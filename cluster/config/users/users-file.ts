@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { canonicalAddress, mailboxKey } from '#shared/address/canonical-address.ts';
-import { AppPassword, GroupRecord, MapRecord, MOST_APP_PASSWORDS } from '#shared/directory/records.ts';
+import type { Block } from '#shared/directory/entries.ts';
+import { AppPassword, BlockRecord, GroupRecord, MapRecord, MOST_APP_PASSWORDS } from '#shared/directory/records.ts';
 import { isMailbox, MailAddress, PermittedSender, UserName, userKey } from '#shared/directory/values.ts';
 import { SealpostError } from '#shared/errors.ts';
 import { explainIssue } from '../problems/messages.ts';
@@ -25,6 +26,8 @@ import { parsePasswordHash } from './password.ts';
  *     staff: { addresses: [staff@example.com], members: [alice, other-group, guest@example.net] }
  *   maps:
  *     canonical: { old@example.com: new@example.com }
+ *   blocked:
+ *     mallory: { reason: left in May, since: 2026-05-31T12:00:00Z }   # logs in nowhere, whatever source knows the name
  *
  * A full address is both a mailbox of the user and a sender that the user may use. `@domain` (exactly that domain) and
  * `*` only widen what the user may send as. `on-behalf-of` names authors, in the same forms, for whom the user may send
@@ -75,11 +78,18 @@ const UsersFile = z.strictObject({
     )
     .default({}),
   maps: z.record(UserName, MapRecord.shape.entries).default({}),
+  blocked: z
+    .record(UserName, z.strictObject({ reason: BlockRecord.shape.reason, since: z.iso.datetime().optional() }))
+    .default({}),
 });
 export type User = z.output<typeof user>;
 
 /** A checked users file. Alias names are in canonical form, in the order of the file. */
-export type Users = Pick<z.output<typeof UsersFile>, 'users' | 'groups' | 'maps'> & { aliases: Map<string, string[]> };
+export type Users = Pick<z.output<typeof UsersFile>, 'users' | 'groups' | 'maps'> & {
+  aliases: Map<string, string[]>;
+  /** `since` is absent where the file does not say it. */
+  blocked: (Omit<Block, 'since'> & { since?: number | undefined })[];
+};
 
 /** Check the text of a users file. Throws `invalid` with every problem on a line of its own, each with its place. */
 export function parseUsersFile(text: string, file: string): Users {
@@ -99,7 +109,10 @@ export function parseUsersFile(text: string, file: string): Users {
     ([name, targets]) => [canonicalAddress(name), targets] as const,
   );
   const { users, groups, maps } = parsed.data;
-  return { users, aliases: new Map(aliases), groups, maps };
+  const blocked = Object.entries(parsed.data.blocked).map(([name, { reason, since }]) => ({
+    ...{ name, reason, since: since === undefined ? undefined : Date.parse(since) },
+  }));
+  return { users, aliases: new Map(aliases), groups, maps, blocked };
 }
 
 function doubleUsers(users: User[]): Problem[] {

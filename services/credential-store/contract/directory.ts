@@ -2,12 +2,14 @@ import { z } from 'zod';
 import type { OperationSpec } from '#shared/contract.ts';
 import {
   AppPasswordRequest,
+  Block,
   DirectoryEntry,
   EntryImport,
   EntryName,
   ListChange,
   UserChange,
 } from '#shared/directory/entries.ts';
+import { BlockReason } from '#shared/directory/values.ts';
 import { SealingKey } from '#shared/dkim/secret-seal.ts';
 import { CHANGE, FollowPage, FollowQuestion } from './common.ts';
 
@@ -78,6 +80,31 @@ export const directoryOperations = {
     request: UserChange,
     reply: ChangedEntry,
     errors: CHANGE_ENTRY,
+    audited: ({ name }: { name: string }) => name,
+  },
+  /** Who is blocked, of whatever source, in the order of their names, a page at a time. */
+  'block-list': {
+    request: z.object({ after: z.string().optional() }),
+    reply: z.object({
+      node: z.string(),
+      behind: z.string().optional(),
+      blocks: z.array(Block),
+      next: z.string().optional(),
+    }),
+  },
+  /** The user of this name logs in nowhere from now on, and sends nothing more where that has happened. */
+  'user-block': {
+    /** `since`: of a block that is imported. */
+    request: z.object({ name: z.string().max(1000), reason: BlockReason.optional(), since: z.number().optional() }),
+    reply: z.object({ node: z.string(), changed: z.boolean() }),
+    errors: ['invalid', ...CHANGE],
+    audited: ({ name, reason }: { name: string; reason?: string | undefined }) =>
+      reason === undefined || reason === '' ? name : `${name}: ${reason}`,
+  },
+  'user-unblock': {
+    request: z.object({ name: z.string().max(1000) }),
+    reply: z.object({ node: z.string() }),
+    errors: ['not-found', ...CHANGE],
     audited: ({ name }: { name: string }) => name,
   },
   'app-password-create': {

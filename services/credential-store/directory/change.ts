@@ -4,7 +4,13 @@ import type { ReplicatedMap } from '#cluster/replicated/map.ts';
 import { canonicalAddress, mailboxKey } from '#shared/address/canonical-address.ts';
 import { type DirectoryEntry, entryOf, type ListChange } from '#shared/directory/entries.ts';
 import { passwordPlace } from '#shared/directory/password-place.ts';
-import { type DirectoryKind, DirectoryRecord, directoryKey, keyOfRecord } from '#shared/directory/records.ts';
+import {
+  type DirectoryKind,
+  DirectoryRecord,
+  directoryKey,
+  type EntryKind,
+  keyOfRecord,
+} from '#shared/directory/records.ts';
 import { openSealed, type SealedSecret } from '#shared/dkim/secret-seal.ts';
 import { type WrappedSecret, wrapSecret } from '#shared/dkim/secret-wrap.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -36,14 +42,14 @@ export async function changeRecord<Kind extends DirectoryKind>(
 }
 
 /** The same, where there is an entry in the end. */
-export async function changeEntry<Kind extends DirectoryKind>(
+export async function changeEntry<Kind extends EntryKind>(
   deps: ChangeDeps,
   which: { kind: Kind; name: string },
   change: (current: RecordOf<Kind> | undefined) => RecordOf<Kind>,
 ): Promise<{ node: string; entry: DirectoryEntry }> {
   const { node, record } = await changeRecord(deps, which, change);
   if (record === undefined) throw missing(which.kind, which.name);
-  return { node, entry: entryOf(record) };
+  return { node, entry: entryOf(record as RecordOf<EntryKind>) };
 }
 
 /** The name of an entry as its key has it: of an alias its canonical address. */

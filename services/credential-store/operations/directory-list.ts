@@ -1,9 +1,9 @@
 import type { Replicated } from '#cluster/replicated/map.ts';
 import { entryOf } from '#shared/directory/entries.ts';
-import { type DirectoryRecord, directoryKey } from '#shared/directory/records.ts';
+import { type DirectoryKind, type DirectoryRecord, directoryKey, type EntryKind } from '#shared/directory/records.ts';
 import { type DirectoryList, proveDirectory } from '#shared/dkim/list-proof.ts';
 import { SealpostError } from '#shared/errors.ts';
-import { missing, nameOf } from '../directory/change.ts';
+import { missing, nameOf, type RecordOf } from '../directory/change.ts';
 import { behindOf } from '../records/behind.ts';
 import type { Operation, OperationDeps } from './deps.ts';
 
@@ -74,33 +74,39 @@ function firstAfter(entries: Entries, key: string): number {
 
 const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-export const entryList: Operation<'entry-list'> = ({ directory, settings }, { kind, after }) => {
+type OfKind<Kind extends DirectoryKind> = { kind: Kind; after: string | undefined };
+
+/** The records of a kind after a key, as what `shown` makes of them, and the last key where there are more. */
+export function pageOfKind<Kind extends DirectoryKind, T>(
+  directory: Pick<OperationDeps['directory'], 'entries'>,
+  { kind, after }: OfKind<Kind>,
+  shown: (record: RecordOf<Kind>) => T,
+): { values: T[]; next: string | undefined } {
   const all = directory.entries();
   const start = directoryKey(kind, '');
-  const entries = [];
+  const values: T[] = [];
   let bytes = 0;
-  let next: string | undefined;
   for (let at = firstAfter(all, after ?? start); at < all.length; at++) {
     const { key, value } = all[at] as Entries[number];
     if (!key.startsWith(start)) break;
-    const entry = entryOf(value);
-    bytes += Buffer.byteLength(JSON.stringify(entry));
-    if (entries.length === ENTRIES || (entries.length > 0 && bytes > PAGE_BYTES)) {
-      next = (all[at - 1] as Entries[number]).key;
-      break;
+    const made = shown(value as RecordOf<Kind>);
+    bytes += Buffer.byteLength(JSON.stringify(made));
+    if (values.length === ENTRIES || (values.length > 0 && bytes > PAGE_BYTES)) {
+      return { values, next: (all[at - 1] as Entries[number]).key };
     }
-    entries.push(entry);
+    values.push(made);
   }
-  return {
-    node: settings.current.node.name,
-    entries,
-    ...behindOf(directory),
-    ...(next === undefined ? {} : { next }),
-  };
+  return { values, next: undefined };
+}
+
+export const entryList: Operation<'entry-list'> = ({ directory, settings }, { kind, after }) => {
+  const { values: entries, next } = pageOfKind(directory, { kind, after }, entryOf);
+  const { name: node } = settings.current.node;
+  return { node, entries, ...behindOf(directory), ...(next === undefined ? {} : { next }) };
 };
 
 export const entryShow: Operation<'entry-show'> = ({ directory, settings }, { kind, name }) => {
   const found = directory.get(directoryKey(kind, nameOf(kind, name)));
   if (found === undefined) throw missing(kind, name);
-  return { node: settings.current.node.name, entry: entryOf(found.value) };
+  return { node: settings.current.node.name, entry: entryOf(found.value as RecordOf<EntryKind>) };
 };

@@ -12,6 +12,7 @@ import {
 import { certificateRewrap } from '../certificates/rewrap.ts';
 import { servingCertificateList } from '../certificates/serving-list.ts';
 import type { CredentialStoreContract } from '../contract.ts';
+import { blockList, userBlock, userUnblock } from './blocks.ts';
 import type { OperationDeps } from './deps.ts';
 import { directoryList, entryList, entryShow } from './directory-list.ts';
 import { keyVerify, recordResolve } from './dns/key-verify.ts';
@@ -98,6 +99,9 @@ function directoryHandlers(deps: () => OperationDeps) {
     'sealing-key-show': (request) => sealingKeyShow(deps(), request),
     'user-create': (request) => userCreate(deps(), request),
     'user-change': (request) => userChange(deps(), request),
+    'block-list': (request) => blockList(deps(), request),
+    'user-block': (request) => userBlock(deps(), request),
+    'user-unblock': (request) => userUnblock(deps(), request),
     'app-password-create': (request) => appPasswordCreate(deps(), request),
     'app-password-revoke': (request) => appPasswordRevoke(deps(), request),
     'app-password-used': (request) => appPasswordUsed(deps(), request),

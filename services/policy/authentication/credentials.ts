@@ -2,7 +2,7 @@ import { canonicalAddress } from '#shared/address/canonical-address.ts';
 import { userKey } from '#shared/directory/values.ts';
 import { printable } from '#shared/text.ts';
 import type { PolicyCheck, PolicyFacts } from '../facts.ts';
-import { defer, goOn, reject } from '../verdict.ts';
+import { BLOCKED, blockText, defer, goOn, reject } from '../verdict.ts';
 
 /** The checks of AUTH (RFC 4954): a password or a token, against the directory. */
 
@@ -13,6 +13,10 @@ export const fewFailures: PolicyCheck<'authenticate'> = ({ password }) =>
 
 export const directoryRead: PolicyCheck<'authenticate'> = ({ directory }) =>
   directory === undefined ? temporary('the directory cannot be read') : goOn();
+
+/** Before the password counts: the reply does not tell whether it was right. */
+export const notBlocked: PolicyCheck<'authenticate'> = ({ user, block }) =>
+  block === undefined ? goOn() : { action: 'reject', reply: BLOCKED, why: [blockText(user, block)] };
 
 export const passwordChecked: PolicyCheck<'authenticate'> = ({ password, reason }) =>
   password === 'unchecked' ? temporary(reason ?? 'the password cannot be checked now') : goOn();

@@ -18,6 +18,8 @@ export type Verify = (password: Uint8Array, address: string | undefined) => Prom
 
 export type AccountFacts = {
   name: string;
+  /** Others that the user logs in by. */
+  otherNames?: readonly string[];
   addresses: readonly string[];
   onBehalfOf: readonly string[];
   verify: Verify;
@@ -29,6 +31,8 @@ const NONE: ReadonlySet<string> = new Set();
 
 export class Account {
   readonly name: string;
+  /** All that the user logs in by. */
+  readonly names: readonly string[];
   readonly addresses: readonly string[];
   readonly onBehalfOf: readonly string[];
   readonly verify: Verify;
@@ -36,8 +40,9 @@ export class Account {
   #own: Permitted | undefined;
   #others: Permitted | undefined;
 
-  constructor({ name, addresses, onBehalfOf, verify }: AccountFacts) {
+  constructor({ name, otherNames = [], addresses, onBehalfOf, verify }: AccountFacts) {
     this.name = name;
+    this.names = [name, ...otherNames];
     this.addresses = addresses;
     this.onBehalfOf = onBehalfOf;
     this.verify = verify;

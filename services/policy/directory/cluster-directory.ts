@@ -92,7 +92,7 @@ export class ClusterDirectory {
       const { revision, behind } = this.#following;
       const { node } = this.#deps.settings.current;
       const neks = typeof this.#neks === 'string' ? [] : this.#neks.map(({ fingerprint }) => fingerprint);
-      const said = { node: node.name, instance, revision, neks, ...(behind !== undefined && { behind }) };
+      const said = { node: node.name, instance, revision, neks, blocks: true, ...(behind !== undefined && { behind }) };
       this.#deps.announce('present', said);
     });
   }

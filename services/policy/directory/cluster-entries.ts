@@ -1,8 +1,8 @@
 import { mailboxKey } from '#shared/address/canonical-address.ts';
-import { DirectoryRecord, type GroupRecord, type UserRecord } from '#shared/directory/records.ts';
+import { DirectoryRecord, directoryKey, type GroupRecord, type UserRecord } from '#shared/directory/records.ts';
 import { userKey } from '#shared/directory/values.ts';
 import { Account, type Verify } from './account.ts';
-import type { Entries, Group } from './directory.ts';
+import type { BlockedUser, Entries, Group } from './directory.ts';
 
 /**
  * The records of the cluster's directory, arranged for look-ups. A change costs the record that changed, however many
@@ -50,6 +50,13 @@ export class ClusterEntries implements Entries {
     return this.#maps.get(key);
   }
 
+  /** Its record blocks a user also where it cannot be read. */
+  block(key: string): BlockedUser | undefined {
+    const held = this.#records.get(directoryKey('block', key));
+    if (held === undefined) return undefined;
+    return held.record?.kind === 'block' ? held.record : { reason: 'why is not known: its record cannot be read' };
+  }
+
   /** As soon as one recipient is here, all of local domains are expected here. */
   get namesRecipients(): boolean {
     return this.#mailboxes.size > 0 || this.#aliases.size > 0 || this.#groupsByAddress.size > 0;
@@ -78,8 +85,8 @@ export class ClusterEntries implements Entries {
     if (json === undefined) return undefined;
     const { record, problem } = parse(json);
     this.#records.set(key, { json, record });
-    if (record === undefined) this.unreadable.add(key);
-    else this.#add(record);
+    if (record !== undefined) this.#add(record);
+    else if (!key.startsWith(directoryKey('block', ''))) this.unreadable.add(key);
     return problem;
   }
 
@@ -105,6 +112,9 @@ export class ClusterEntries implements Entries {
       case 'map':
         this.#maps.set(userKey(record.name), new Map(Object.entries(record.entries)));
         break;
+      case 'block':
+        // Found by its key.
+        break;
     }
   }
 
@@ -121,6 +131,8 @@ export class ClusterEntries implements Entries {
         break;
       case 'map':
         this.#maps.delete(userKey(record.name));
+        break;
+      case 'block':
         break;
     }
   }

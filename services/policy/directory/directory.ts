@@ -6,6 +6,9 @@ import type { Account } from './account.ts';
 /** A group by its name: addresses, and names of users and other groups. `problem`: why its members are not known. */
 export type Group = { name: string; members: readonly string[]; problem?: string | undefined };
 
+/** What is known of the block of a user. */
+export type BlockedUser = { reason?: string | undefined; since?: number | undefined };
+
 /**
  * Users, aliases, groups and maps as one source has them, by keys (`userKey` of a name, `mailboxKey` of an address). A source
  * may change between two questions, never during one.
@@ -21,6 +24,8 @@ export type Entries = {
   groupAt(key: string): Group | undefined;
   /** A rewriting map. */
   map(key: string): ReadonlyMap<string, string> | undefined;
+  /** The block of the user who has this name, in whatever source that user is. */
+  block?(key: string): BlockedUser | undefined;
   /** A recipient of a local domain exists only when a source says so. */
   readonly namesRecipients: boolean;
   /** An address that several users or groups have, none of which is meant more than the others. */
@@ -74,6 +79,16 @@ export class Directory {
       const own = userKey(account.name);
       const isTaken = own !== key && this.sources.slice(0, i).some((earlier) => earlier.account(own) !== undefined);
       return isTaken ? undefined : account;
+    }
+    return undefined;
+  }
+
+  /** The block of whoever has this name, or logs in by it: under any of the user's names. */
+  block(name: string): BlockedUser | undefined {
+    const keys = new Set([name, ...(this.user(name)?.names ?? [])].map(userKey));
+    for (const key of keys) {
+      const found = this.#first((entries) => entries.block?.(key));
+      if (found !== undefined) return found;
     }
     return undefined;
   }

@@ -6,7 +6,7 @@ import type { Entries, Group } from './directory.ts';
 import { verifyOf } from './passwords.ts';
 
 /** One version of a users file, arranged for look-ups. */
-export function fileEntries({ users, aliases, groups, maps }: Users): Entries {
+export function fileEntries({ users, aliases, groups, maps, blocked }: Users): Entries {
   const accounts = new Map(users.map((user) => [userKey(user.name), accountOf(user)]));
   const mailboxes = new Map<string, string>();
   for (const account of accounts.values()) {
@@ -20,6 +20,7 @@ export function fileEntries({ users, aliases, groups, maps }: Users): Entries {
     for (const address of addresses) groupsByAddress.set(mailboxKey(address), { name, members });
   }
   const mapsByName = new Map(Object.entries(maps).map(([name, map]) => [userKey(name), new Map(Object.entries(map))]));
+  const blocks = new Map(blocked.map((block) => [userKey(block.name), block]));
   return {
     account: (key) => accounts.get(key),
     mailbox: (key) => mailboxes.get(key),
@@ -27,6 +28,7 @@ export function fileEntries({ users, aliases, groups, maps }: Users): Entries {
     group: (key) => groupsByName.get(key),
     groupAt: (key) => groupsByAddress.get(key),
     map: (key) => mapsByName.get(key),
+    block: (key) => blocks.get(key),
     namesRecipients: true,
   };
 }

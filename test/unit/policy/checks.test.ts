@@ -79,7 +79,14 @@ test('a client that has not logged in is told so, whatever else is wrong', () =>
 test('nobody is authenticated by a password that was not checked, or is not of an account, or as somebody else', () => {
   const users = directory();
   const account = users.user('Alice');
-  const given = { user: 'alice', actAs: undefined, account, password: 'right' as const, directory: users };
+  const given = {
+    user: 'alice',
+    actAs: undefined,
+    account,
+    block: undefined,
+    password: 'right' as const,
+    directory: users,
+  };
   const verdict = (changes: object) => decide('authenticate', { ...given, ...changes }).action;
   assert.equal(verdict({}), 'accept');
   assert.equal(verdict({ password: 'wrong' }), 'reject');
@@ -87,6 +94,8 @@ test('nobody is authenticated by a password that was not checked, or is not of a
   assert.equal(verdict({ password: 'unchecked' }), 'defer');
   assert.equal(verdict({ directory: undefined }), 'defer');
   assert.equal(verdict({ password: 'locked' }), 'defer');
+  assert.equal(verdict({ block: {} }), 'reject');
+  assert.equal(verdict({ block: {}, directory: undefined }), 'defer');
   for (const actAs of ['ALICE', 'al.ice@EXAMPLE.com', 'any@lists.example.com'])
     assert.equal(verdict({ actAs }), 'accept');
   for (const actAs of ['bob@example.com', 'nobody', '']) assert.equal(verdict({ actAs }), 'reject', actAs);

@@ -39,6 +39,11 @@ export async function withDirectory<T>(options: PlaceOptions, ask: (store: Crede
   if (users !== undefined) {
     tell(`${CLUSTER} is meant; the users file ${users} of this node is local and is asked first`);
   }
+  return withStore(options, ask);
+}
+
+/** Asks the credential-store of any node, where it does not matter who is asked first. */
+export async function withStore<T>(options: CommonOptions, ask: (store: CredentialStore) => Promise<T>): Promise<T> {
   await using caller = await openCaller(options);
   return await ask(caller.client(credentialStoreContract));
 }

@@ -57,6 +57,11 @@ async function readUsers(file: string): Promise<string> {
 async function send(store: CredentialStore, users: Users) {
   const key = await store['sealing-key-show']({});
   const total = { changed: 0, unchanged: 0, failed: [] as Failed[] };
+  // Before the users: none of them can log in meanwhile.
+  for (const { name, reason, since } of users.blocked) {
+    const block = { name, ...(reason !== undefined && { reason }), ...(since !== undefined && { since }) };
+    total[(await store['user-block'](block)).changed ? 'changed' : 'unchanged']++;
+  }
   let sent = 0;
   for (const entries of batchesOf(entriesOf(users, key))) {
     const { changed, unchanged, failed } = await store['entry-import']({ entries });
@@ -157,13 +162,17 @@ function readRecord(key: string, json: string): DirectoryRecord {
 
 /** The text of a users file with all of it. Fails with `nek-mismatch` where a hash cannot be opened here. */
 function usersFileOf(records: readonly DirectoryRecord[], neks: readonly Nek[]): string {
-  const file = { users: [] as object[], aliases: {}, groups: {}, maps: {} };
+  const file = { users: [] as object[], aliases: {}, groups: {}, maps: {}, blocked: {} };
   for (const record of records) {
     if (record.kind === 'user') file.users.push(userOf(record, neks));
     if (record.kind === 'alias') Object.assign(file.aliases, { [record.address]: record.targets });
     if (record.kind === 'group') {
       const { name, addresses, members } = record;
       Object.assign(file.groups, { [name]: { addresses, members } });
+    }
+    if (record.kind === 'block') {
+      const { name, reason, since } = record;
+      Object.assign(file.blocked, { [name]: { reason, since: new Date(since).toISOString() } });
     }
     if (record.kind === 'map') Object.assign(file.maps, { [record.name]: record.entries });
   }

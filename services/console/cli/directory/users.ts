@@ -8,6 +8,7 @@ import { print } from '../context.ts';
 import { usageError } from '../exit.ts';
 import { askPassword } from '../password.ts';
 import { table } from '../table.ts';
+import { type BlockOf, blockedText, withBlocks } from './blocks.ts';
 import {
   CLUSTER,
   listChange,
@@ -73,45 +74,57 @@ export async function remove(name: string, options: PlaceOptions): Promise<void>
   print(options, { name, place: 'cluster' }, () => `removed user ${name} from ${CLUSTER}`);
 }
 
-type Summary = { name: string; addresses: string[]; onBehalfOf: string[]; appPasswords?: UserEntry['appPasswords'] };
+type Summary = {
+  name: string;
+  addresses: string[];
+  onBehalfOf: string[];
+  appPasswords?: UserEntry['appPasswords'];
+  blocked?: BlockOf;
+};
 
 export async function list(options: PlaceOptions): Promise<void> {
   const file = await localFile(options);
   if (file !== undefined) {
-    const users = await listUsers(file);
+    const users = await withBlocks(await listUsers(file), options);
     print(options, { users, place: 'file', file }, () => `${usersTable(users)}\nin ${localPlace(file)}`);
     return;
   }
-  const users = await withDirectory(options, (store) => listEntries(store, 'user'));
+  const listed = await withDirectory(options, (store) => listEntries(store, 'user'));
+  const users = await withBlocks(listed, options);
   print(options, { users, place: 'cluster' }, () => `${usersTable(users)}\nin ${CLUSTER}`);
 }
 
 function usersTable(users: readonly Summary[]): string {
   if (users.length === 0) return 'no users';
   return table(
-    ['NAME', 'ADDRESSES', 'ON BEHALF OF'],
-    users.map((u) => [u.name, u.addresses.join(', '), u.onBehalfOf.join(', ')]),
+    ['NAME', 'ADDRESSES', 'ON BEHALF OF', 'BLOCKED'],
+    users.map((u) => [
+      ...[u.name, u.addresses.join(', '), u.onBehalfOf.join(', ')],
+      u.blocked === undefined ? '' : blockedText(u.blocked),
+    ]),
   );
 }
 
 export async function show(name: string, options: PlaceOptions): Promise<void> {
   const file = await localFile(options);
   if (file !== undefined) {
-    const user = (await listUsers(file)).find((one) => userKey(one.name) === userKey(name));
+    const found = (await listUsers(file)).filter((one) => userKey(one.name) === userKey(name));
+    const [user] = await withBlocks(found, options);
     if (user === undefined) throw new SealpostError('not-found', `there is no user ${name} in ${localPlace(file)}`);
     print(options, { ...user, place: 'file', file }, () => `${describe(user)}\nin ${localPlace(file)}`);
     return;
   }
   const { entry } = await withDirectory(options, (store) => store['entry-show']({ kind: 'user', name }));
-  print(options, { ...entry, place: 'cluster' }, () =>
-    entry.kind === 'user' ? `${describe(entry)}\nin ${CLUSTER}` : '',
-  );
+  if (entry.kind !== 'user') return;
+  const [user = entry] = await withBlocks([entry], options);
+  print(options, { ...user, place: 'cluster' }, () => `${describe(user)}\nin ${CLUSTER}`);
 }
 
-function describe({ name, addresses, onBehalfOf, appPasswords = [] }: Summary): string {
+function describe({ name, addresses, onBehalfOf, appPasswords = [], blocked }: Summary): string {
   return table(
     ['USER', name],
     [
+      ...(blocked === undefined ? [] : [['blocked', blockedText(blocked)]]),
       ['addresses', addresses.join(', ')],
       ['on behalf of', onBehalfOf.join(', ')],
       ...appPasswords.map((one, i) => [i === 0 ? 'app passwords' : '', appPasswordText(one)]),

@@ -1,5 +1,5 @@
 import type { DirectoryEntry, EntryOf } from '#shared/directory/entries.ts';
-import { DIRECTORY_KINDS } from '#shared/directory/records.ts';
+import { ENTRY_KINDS } from '#shared/directory/records.ts';
 import type { CredentialStore } from '../keys/key-list.ts';
 
 /** Entries of the cluster's directory. */
@@ -29,7 +29,7 @@ export async function allEntries<Kind extends DirectoryEntry['kind']>(
 
 /** Whether the directory has no entry at all: the first makes all recipients of local domains subject to it. */
 export async function isEmpty(store: CredentialStore): Promise<boolean> {
-  for (const kind of DIRECTORY_KINDS) {
+  for (const kind of ENTRY_KINDS) {
     if ((await store['entry-list']({ kind })).entries.length > 0) return false;
   }
   return true;

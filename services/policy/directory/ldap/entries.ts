@@ -68,8 +68,8 @@ export class LdapEntries implements Entries {
     if (entry === undefined) return undefined;
     if (another !== undefined) return ambiguousAccount(key);
     const { logins, addresses } = entry;
-    const name = logins[0] ?? key;
-    return new Account({ name, addresses, onBehalfOf: [], verify: this.#options.verify(key) });
+    const [name = key, ...otherNames] = logins;
+    return new Account({ name, otherNames, addresses, onBehalfOf: [], verify: this.#options.verify(key) });
   }
 
   mailbox(key: string): string | undefined {

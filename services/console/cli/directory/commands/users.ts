@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { withCommon } from '../../context.ts';
 import { add as addAppPassword, list as listAppPasswords, revoke } from '../app-passwords.ts';
+import { block, unblock } from '../blocks.ts';
 import { withPlace } from '../place.ts';
 import { add, addresses, list, passwd, remove, show } from '../users.ts';
 
@@ -33,8 +34,18 @@ export function register(program: Command): void {
     .action(addresses);
   named('remove', 'remove a user').action(remove);
   named('show', 'a user with all addresses and app passwords').action(show);
-  command('list', 'all users').action(list);
+  command('list', 'all users, and who of them is blocked').action(list);
+  registerBlocks(users);
   registerAppPasswords(users);
+}
+
+function registerBlocks(users: Command): void {
+  const command = (name: string, text: string): Command =>
+    withCommon(users.command(name).description(text)).argument('<name>', 'what the user logs in with');
+  command('block', 'the user logs in nowhere and sends nothing, on all nodes; mail for the user still arrives')
+    .option('--reason <text>', 'why, for administrators')
+    .action(block);
+  command('unblock', 'the passwords of the user are right again').action(unblock);
 }
 
 function registerAppPasswords(users: Command): void {

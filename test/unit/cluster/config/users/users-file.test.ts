@@ -98,7 +98,7 @@ test('more than a thousand addresses behind one alias are refused, a thousand ar
 
 test('an empty file, a comment, and empty lists are a directory of nobody', () => {
   for (const yaml of ['', '# nobody yet\n', 'users: []\naliases: {}\n']) {
-    assert.deepEqual(parseUsersFile(yaml, 'u'), { users: [], aliases: new Map(), groups: {}, maps: {} });
+    assert.deepEqual(parseUsersFile(yaml, 'u'), { users: [], aliases: new Map(), groups: {}, maps: {}, blocked: [] });
   }
 });
 
