@@ -66,14 +66,15 @@ export class ComposeProject implements AsyncDisposable {
   /** On 127.0.0.1, one for each of the listeners, by the port inside. */
   readonly ports: ReadonlyMap<number, readonly number[]>;
   readonly #options: ComposeOptions;
-  readonly #environment: Record<string, string>;
+  /** What `.env` of a user would say. */
+  readonly environment: Readonly<Record<string, string>>;
 
   private constructor(ports: ReadonlyMap<number, readonly number[]>, options: ComposeOptions) {
     this.ports = ports;
     this.#options = options;
     const first = (port: number): string => `127.0.0.1:${ports.get(port)?.[0]}`;
     const others = (port: number): string => `127.0.0.1:${ports.get(port)?.[1]}-${ports.get(port)?.at(-1)}`;
-    this.#environment = {
+    this.environment = {
       COMPOSE_PROJECT_NAME: this.name,
       SEALPOST_IMAGE: this.image,
       RESOLVER_IMAGE: this.resolverImage,
@@ -101,7 +102,7 @@ export class ComposeProject implements AsyncDisposable {
   /** Run docker-compose; resolves to what it printed on standard output, rejects when it fails. */
   async compose(...args: string[]): Promise<string> {
     const { root = ROOT, files = [] } = this.#options;
-    return runCompose(root, [join(root, 'compose.yaml'), ...files], args, this.#environment);
+    return runCompose(root, [join(root, 'compose.yaml'), ...files], args, this.environment);
   }
 
   /** The same project, with the compose.yaml of this version. */
@@ -112,7 +113,7 @@ export class ComposeProject implements AsyncDisposable {
   /** Run cluster/compose/upgrade.sh of this version; resolves to what it said. */
   async upgrade(): Promise<string> {
     const files = [join(ROOT, 'compose.yaml'), ...(this.#options.files ?? [])].join(':');
-    const env = { ...this.#environment, COMPOSE_FILE: files };
+    const env = { ...this.environment, COMPOSE_FILE: files };
     await using script = new Program('sh', ['cluster/compose/upgrade.sh'], { env, cwd: ROOT });
     const code = await script.ended();
     if (code !== 0) throw new Error(`upgrade.sh: exit ${code}\n${script.output.slice(-4000)}`);
@@ -199,7 +200,7 @@ export function runCompose(
   folder: string,
   files: readonly string[],
   args: readonly string[],
-  environment: Record<string, string>,
+  environment: Readonly<Record<string, string>>,
 ): Promise<string> {
   const [command = '', ...rest] = composeCommand() ?? [];
   const named = files.flatMap((file) => ['--file', file]);
@@ -211,14 +212,14 @@ export function docker(...args: string[]): Promise<string> {
 }
 
 /** Resolves to standard output; what it says on standard error is told when it fails. */
-async function run(command: string, args: readonly string[], env: Record<string, string>): Promise<string> {
+async function run(command: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<string> {
   await using program = new Program(command, args, { env });
   const code = await program.ended();
   if (code !== 0) throw new Error(`${command} ${args.join(' ')}: exit ${code}\n${program.output.slice(-4000)}`);
   return program.stdout;
 }
 
-function composeCommand(): string[] | undefined {
+export function composeCommand(): string[] | undefined {
   if (locate('docker-compose') !== undefined) return ['docker-compose'];
   return succeeds('docker', ['compose', 'version']) ? ['docker', 'compose'] : undefined;
 }

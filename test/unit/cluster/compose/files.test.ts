@@ -18,6 +18,8 @@ type Service = {
   security_opt?: string[];
   restart?: string;
   networks?: string[] | Record<string, { ipv4_address?: string }>;
+  volumes?: string[];
+  secrets?: string[];
 };
 type Network = { ipam?: { config: { subnet: string; ip_range?: string }[] } };
 
@@ -50,6 +52,22 @@ for (const file of FILES) {
       assert.ok(networks[network]?.ipam?.config[0]?.ip_range !== undefined);
     });
   }
+}
+
+/** Docker secrets, by the volume in compose.yaml whose files they take the place of. */
+const SECRETS = [
+  { volume: /^nek:\/run\/sealpost-nek(?::ro)?$/, secrets: ['nek'] },
+  { volume: /^listener-secrets:\/run\/sealpost(?::ro)?$/, secrets: ['certificate', 'certificate-key'] },
+];
+
+for (const { volume, secrets } of SECRETS) {
+  test(`secrets.yaml has ${secrets.join(' and ')} for every service that reads what it takes the place of`, () => {
+    const { services = {} } = parsed('compose.yaml');
+    const readers = Object.keys(services).filter((name) => services[name]?.volumes?.some((one) => volume.test(one)));
+    const overlay = parsed('cluster/compose/secrets.yaml').services ?? {};
+    const given = Object.keys(overlay).filter((name) => secrets.every((one) => overlay[name]?.secrets?.includes(one)));
+    assert.deepEqual(given.toSorted(), readers.toSorted());
+  });
 }
 
 /** Variables that compose itself reads. */
