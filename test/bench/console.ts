@@ -5,7 +5,7 @@ import type { MessageList } from '#services/console/schemas/messages.ts';
 import { fill } from '#test/bench/scale/fill.ts';
 import { fillReceipts } from '#test/bench/scale/receipts.ts';
 import { TestBrowser } from '#test/kit/browser/browser.ts';
-import { signIn } from '#test/kit/browser/console.ts';
+import { openConsole } from '#test/kit/browser/console.ts';
 import type { ConsoleClient } from '#test/kit/console/client.ts';
 import { ConsoleSite } from '#test/kit/console/site.ts';
 import { waitFor } from '#test/kit/wait.ts';
@@ -105,10 +105,8 @@ function told(what: string, times: readonly number[], most = Number.POSITIVE_INF
 }
 
 await using browser = await TestBrowser.start();
-await using window = await browser.open();
+await using window = await openConsole(browser, site.node, '/messages');
 const { page } = window;
-const origin = await signIn(window, site.node);
-await page.goto(`${origin}/messages`);
 const box = page.getByRole('region', { name: 'Messages' });
 await box.getByRole('row').nth(20).waitFor();
 
@@ -149,7 +147,7 @@ for (const state of ['Waiting', 'Held', 'Failed', 'All']) {
 }
 told('another state', await inputTimes(page), MOST_INPUT_MS);
 
-await page.goto(`${origin}/destinations`);
+await page.goto('/destinations');
 const groups = page.getByRole('region', { name: 'Waiting mail' });
 await groups.getByRole('row').nth(10).waitFor();
 await watchInput(page);

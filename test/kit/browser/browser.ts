@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
@@ -9,7 +10,13 @@ export type WindowOptions = {
   theme?: 'light' | 'dark';
   width?: number;
   height?: number;
+  /** What paths are below: `page.goto('/keys')`. */
+  origin?: string;
 };
+
+const THEMES = ['light', 'dark'] as const;
+/** Of a telephone. */
+const NARROW = { width: 380, height: 720 };
 
 export class TestBrowser implements AsyncDisposable {
   readonly #browser: Browser;
@@ -27,8 +34,9 @@ export class TestBrowser implements AsyncDisposable {
   }
 
   /** A window of its own: nobody is signed in. */
-  async open({ theme = 'light', width = 1280, height = 900 }: WindowOptions = {}): Promise<TestWindow> {
+  async open({ theme = 'light', width = 1280, height = 900, origin }: WindowOptions = {}): Promise<TestWindow> {
     const context = await this.#browser.newContext({
+      ...(origin !== undefined && { baseURL: origin }),
       // The console makes its certificate itself.
       ignoreHTTPSErrors: true,
       viewport: { width, height },
@@ -51,6 +59,7 @@ export class TestWindow implements AsyncDisposable {
   readonly page: Page;
   readonly problems: string[] = [];
   readonly #context: BrowserContext;
+  #isLoading = false;
 
   constructor(context: BrowserContext, page: Page) {
     this.#context = context;
@@ -60,6 +69,13 @@ export class TestWindow implements AsyncDisposable {
       // Refusals of the API are here too, which the page shows and a test may provoke.
       if (message.type() !== 'error' || /^Failed to load resource/.test(message.text())) return;
       this.problems.push(`${message.text()} (${message.location().url})`);
+    });
+    page.on('requestfailed', (request) => {
+      const reason = request.failure()?.errorText;
+      // What it asks of the API it may give up, and tests end consoles.
+      if (new URL(request.url()).pathname.startsWith('/api/') || reason === 'net::ERR_ABORTED') return;
+      if (reason === 'net::ERR_NETWORK_CHANGED') void this.#loadAgain();
+      else this.problems.push(`${reason} ${request.url()}`);
     });
     page.on('response', (response) => {
       const { pathname } = new URL(response.url());
@@ -71,10 +87,47 @@ export class TestWindow implements AsyncDisposable {
     });
   }
 
+  /**
+   * Chromium gives up what it is loading when an interface of this machine comes or goes, as those of containers do; a page without
+   * one of its modules stays empty.
+   */
+  async #loadAgain(): Promise<void> {
+    if (this.#isLoading) return;
+    this.#isLoading = true;
+    try {
+      await this.page.waitForLoadState();
+      await this.page.reload();
+    } catch {
+      // It is closed, or goes elsewhere.
+    } finally {
+      this.#isLoading = false;
+    }
+  }
+
+  /** Fails where the page breaks a rule of axe-core, or is wider than its window. */
+  async check(what = this.page.url()): Promise<void> {
+    assert.deepEqual(await this.violations(), [], what);
+    assert.equal(await this.#sideways(), 0, `${what} is wider than its window`);
+  }
+
+  /** The same in both themes, as wide as it is and on a narrow screen; the window is then as it was. */
+  async checkScreens(): Promise<void> {
+    const wide = this.page.viewportSize();
+    const dark = await this.page.evaluate<boolean>("matchMedia('(prefers-color-scheme: dark)').matches");
+    for (const size of wide === null || wide.width <= NARROW.width ? [NARROW] : [NARROW, wide]) {
+      await this.page.setViewportSize(size);
+      for (const colorScheme of THEMES) {
+        await this.page.emulateMedia({ colorScheme });
+        await this.check(`${this.page.url()}, ${colorScheme}, ${size.width} pixels wide`);
+      }
+    }
+    await this.page.emulateMedia({ colorScheme: dark ? 'dark' : 'light' });
+  }
+
   /** Rules of axe-core that the page breaks, each with where. */
   async violations(): Promise<string[]> {
     // Given as a script, the policy of the page would refuse it.
-    await this.page.evaluate(await axeSource());
+    if (await this.page.evaluate("!('axe' in globalThis)")) await this.page.evaluate(await axeSource());
     return this.page.evaluate(async () => {
       type Result = { id: string; help: string; nodes: { target: unknown; failureSummary?: string }[] };
       type Axe = { run: (options: object) => Promise<{ violations: Result[] }> };
@@ -87,7 +140,7 @@ export class TestWindow implements AsyncDisposable {
   }
 
   /** By how many pixels the page is wider than its window. */
-  sideways(): Promise<number> {
+  #sideways(): Promise<number> {
     return this.page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth');
   }
 

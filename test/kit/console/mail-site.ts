@@ -1,3 +1,4 @@
+import type { SealpostNode } from '#test/kit/nodes/node.ts';
 import { Dialog } from '#test/kit/smtp/dialog.ts';
 import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { ConsoleSite, type SiteOptions } from './site.ts';
@@ -34,6 +35,10 @@ export class MailSite implements AsyncDisposable {
       await sink[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  get nodes(): [SealpostNode] {
+    return this.site.nodes;
   }
 
   send(mail: Mail = {}): Promise<string> {

@@ -82,6 +82,15 @@ export class ConsoleSite implements AsyncDisposable {
     return new ConsoleSite(node, port);
   }
 
+  /** As the address of a browser has it. */
+  get origin(): string {
+    return `https://localhost:${this.port}`;
+  }
+
+  get nodes(): [SealpostNode] {
+    return this.node.nodes;
+  }
+
   client(): ConsoleClient {
     return new ConsoleClient(this.port);
   }

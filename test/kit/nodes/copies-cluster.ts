@@ -14,6 +14,8 @@ export type CopiesOptions = {
   routes?: string[];
   /** More sections of every node, or of the node of a number. */
   sections?: string | ((n: number) => Promise<string>);
+  /** Messages a second in total, as long as it runs; none by default. */
+  load?: number;
 };
 
 /** Whole nodes that keep two copies of each message, on three nats-servers, and one sink. */
@@ -39,7 +41,13 @@ export class CopiesCluster implements AsyncDisposable {
    * Everything running, with a key for example.com. `queue` are more options of that section, `routes` more entries, `sections`
    * more sections.
    */
-  static async start({ size = 3, queue = '', routes = [], sections = '' }: CopiesOptions = {}): Promise<CopiesCluster> {
+  static async start({
+    size = 3,
+    queue = '',
+    routes = [],
+    sections = '',
+    load,
+  }: CopiesOptions = {}): Promise<CopiesCluster> {
     await using undo = new AsyncDisposableStack();
     const { servers } = undo.use(await startNatsCluster(3));
     const sink = undo.use(await Tally.start());
@@ -55,8 +63,9 @@ export class CopiesCluster implements AsyncDisposable {
       nodes.push(undo.use(await SealpostNode.create({ name: `edge-${n}`, nek, sink: sink.port, routes, config })));
     }
     await Promise.all(nodes.map((node) => node.start()));
+    await nodes[0]?.createKey('example.com', 's1', 'ed25519');
     const cluster = new CopiesCluster(servers, nodes, sink, undo.move());
-    await cluster.node(1).createKey('example.com', 's1', 'ed25519');
+    if (load !== undefined) for (const one of cluster.loads('load', load)) cluster.#resources.use(one).start();
     return cluster;
   }
 

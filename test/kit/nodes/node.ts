@@ -108,6 +108,11 @@ export class SealpostNode implements AsyncDisposable {
     return node;
   }
 
+  /** As of a cluster: this one alone. */
+  get nodes(): [SealpostNode] {
+    return [this];
+  }
+
   /** Start a process with these services (all without a name) and wait until it says that it is up. */
   async start(...services: string[]): Promise<Program> {
     const program = this.launch(...services);
@@ -166,20 +171,37 @@ export class SealpostNode implements AsyncDisposable {
     });
     await waitFor(
       async () => {
-        const { keys } = JSON.parse(await this.sealpost('keys', 'list', domain, '--json')) as { keys: KeyStatus[] };
-        const key = keys.find((k) => k.selector === selector);
+        const key = (await this.#keys(domain)).find((k) => k.selector === selector);
         return key?.state === 'active' && key.nodes.live > 0 && key.nodes.holding.length === key.nodes.live;
       },
       { timeout: 30_000, what: `key ${selector} of ${domain} to sign` },
     );
   }
 
-  /** Counts of the queue, over the command line. */
+  /** Whether `client` reaches every service. */
+  get #isWhole(): boolean {
+    return this.programs.has('all');
+  }
+
+  async #keys(domain: string): Promise<KeyStatus[]> {
+    if (this.#isWhole) return (await this.client('credential-store')['key-list']({ domain })).keys;
+    return JSON.parse(await this.sealpost('keys', 'list', domain, '--json')).keys;
+  }
+
+  /** Messages in the queue. */
   async queued(): Promise<number> {
-    const { entries } = JSON.parse(await this.sealpost('queue', 'list', '--json', '--node', this.name)) as {
-      entries: unknown[];
-    };
-    return entries.length;
+    if (!this.#isWhole) {
+      return JSON.parse(await this.sealpost('queue', 'list', '--json', '--node', this.name)).entries.length;
+    }
+    const router = this.client('router');
+    let count = 0;
+    let after: string | undefined;
+    do {
+      const { entries, next } = await router['message-list']({ limit: 500, ...(after !== undefined && { after }) });
+      count += entries.length;
+      after = next;
+    } while (after !== undefined);
+    return count;
   }
 
   /** Wait until nothing is queued. */

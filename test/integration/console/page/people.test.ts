@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import type { UserEntry } from '#shared/directory/entries.ts';
-import { TestBrowser, type TestWindow } from '#test/kit/browser/browser.ts';
-import { signIn } from '#test/kit/browser/console.ts';
+import { SiteInBrowser } from '#test/kit/browser/console.ts';
 import type { ConsoleClient } from '#test/kit/console/client.ts';
 import { ConsoleSite } from '#test/kit/console/site.ts';
 import { needs } from '#test/kit/runner/peers.ts';
@@ -14,42 +13,29 @@ const FIRST = 'the first password of zoe';
 const SECOND = 'the second password of zoe';
 
 describe('people', { ...needs('chromium'), timeout: 180_000 }, () => {
-  const undo = new AsyncDisposableStack();
-  let site: ConsoleSite;
-  let browser: TestBrowser;
-
-  before(async () => {
-    site = undo.use(await ConsoleSite.start({ people: PEOPLE }));
-    browser = undo.use(await TestBrowser.start());
-  });
-  after(() => undo.disposeAsync());
+  const console = new SiteInBrowser(() => ConsoleSite.start({ people: PEOPLE }));
 
   const users = async (): Promise<UserEntry[]> =>
-    (JSON.parse(await site.node.sealpost('users', 'list', '--cluster', '--json')) as { users: UserEntry[] }).users;
+    (JSON.parse(await console.site.node.sealpost('users', 'list', '--cluster', '--json')) as { users: UserEntry[] })
+      .users;
   const zoe = async (): Promise<UserEntry | undefined> => (await users()).find(({ name }) => name === 'zoe');
   /** Whether policy finds the password right: who has no entry in `console.people` is refused either way. */
   const enters = async (user: string, password: string): Promise<number> => {
-    using client = site.client();
+    using client = console.site.client();
     return (await client.signIn({ user, password })).status;
   };
   const program = (token: string): ConsoleClient => {
-    const client = site.client();
+    const client = console.site.client();
     client.token = token;
     return client;
   };
-  const whole = async (window: TestWindow): Promise<void> => {
-    assert.deepEqual(await window.violations(), []);
-    assert.equal(await window.sideways(), 0);
-  };
 
   test('a user is added, gets another password, other addresses and an app password, and is removed', async () => {
-    await using window = await browser.open();
+    await using window = await console.open('/people');
     const { page } = window;
-    const origin = await signIn(window, site.node);
-    await page.goto(`${origin}/people`);
     await page.getByRole('row', { name: /alice .*alice@example\.com .*users file/ }).waitFor();
     assert.equal(await page.getByRole('link', { name: 'alice', exact: true }).count(), 0, 'not changed here');
-    await whole(window);
+    await window.checkScreens();
     await page.getByRole('button', { name: 'Add a user' }).click();
     const dialog = page.getByRole('dialog');
     await dialog.getByText('This is the first entry of the directory.').waitFor();
@@ -59,7 +45,7 @@ describe('people', { ...needs('chromium'), timeout: 180_000 }, () => {
     await dialog.getByRole('button', { name: 'Add the user' }).click();
     await dialog.getByText(/is not a mail address/).waitFor();
     await dialog.getByLabel('Addresses').fill('zoe@example.com\nzoe.z@example.com');
-    assert.deepEqual(await window.violations(), []);
+    await window.check();
     await dialog.getByRole('button', { name: 'Add the user' }).click();
     await page.getByRole('link', { name: 'zoe', exact: true }).click();
     assert.deepEqual((await zoe())?.addresses, ['zoe@example.com', 'zoe.z@example.com']);
@@ -83,10 +69,10 @@ describe('people', { ...needs('chromium'), timeout: 180_000 }, () => {
     const text = await dialog.locator('pre').innerText();
     assert.match(text, /^([a-z2-7]{4}-){5}[a-z2-7]{4}$/);
     assert.equal((await zoe())?.appPasswords[0]?.tag, text.slice(0, 4));
-    assert.deepEqual(await window.violations(), []);
+    await window.check();
     await dialog.getByRole('button', { name: 'I have it' }).click();
     await page.getByRole('rowheader', { name: 'phone' }).waitFor();
-    await whole(window);
+    await window.checkScreens();
     await page.getByRole('button', { name: 'Revoke the app password phone' }).click();
     await dialog.getByRole('button', { name: 'Revoke the app password' }).click();
     await page.getByText('No app passwords').waitFor();
@@ -97,27 +83,25 @@ describe('people', { ...needs('chromium'), timeout: 180_000 }, () => {
     await dialog.getByRole('button', { name: 'Remove the user' }).click();
     await page.getByRole('heading', { name: 'People' }).waitFor();
     assert.equal(await zoe(), undefined);
-    const log = [...site.node.programs.values()].map(({ output }) => output).join('');
+    const log = [...console.site.node.programs.values()].map(({ output }) => output).join('');
     for (const secret of [FIRST, SECOND, text]) assert.ok(!log.includes(secret), 'no password is in the log');
   });
 
   test('aliases, groups and locks are listed, and a lock is lifted', async () => {
-    await site.node.sealpost('aliases', 'add', 'info@example.com', 'alice@example.com');
-    await site.node.sealpost('groups', 'add', 'staff', 'alice@example.com');
+    await console.site.node.sealpost('aliases', 'add', 'info@example.com', 'alice@example.com');
+    await console.site.node.sealpost('groups', 'add', 'staff', 'alice@example.com');
     await Promise.all(Array.from({ length: 12 }, () => enters('<img src=x onerror=alert(1)>', 'wrong')));
-    await using window = await browser.open({ theme: 'dark', width: 380, height: 720 });
+    await using window = await console.open('/people');
     const { page } = window;
-    const origin = await signIn(window, site.node);
-    await page.goto(`${origin}/people`);
     await page.getByText('mallory@example.com').waitFor();
-    await whole(window);
-    await page.goto(`${origin}/people/lists`);
+    await window.checkScreens();
+    await page.goto('/people/lists');
     await page.getByText('info@example.com').first().waitFor();
     await page.getByText('staff').first().waitFor();
-    await whole(window);
-    await page.goto(`${origin}/people/locks`);
+    await window.checkScreens();
+    await page.goto('/people/locks');
     await page.getByRole('rowheader', { name: '<img src=x onerror=alert(1)>' }).first().waitFor();
-    await whole(window);
+    await window.checkScreens();
     const before = await locks();
     assert.ok(before.length > 0);
     await page
@@ -128,13 +112,11 @@ describe('people', { ...needs('chromium'), timeout: 180_000 }, () => {
     await waitFor(async () => (await locks()).length < before.length, { what: 'the lock to be lifted' });
   });
   const locks = async (): Promise<unknown[]> =>
-    (JSON.parse(await site.node.sealpost('locks', 'list', '--json')) as { locks: unknown[] }).locks;
+    (JSON.parse(await console.site.node.sealpost('locks', 'list', '--json')) as { locks: unknown[] }).locks;
 
   test('a viewer has nothing to press', async () => {
-    await using window = await browser.open();
+    await using window = await console.open('/people', { role: 'viewer' });
     const { page } = window;
-    const origin = await signIn(window, site.node, '--role', 'viewer');
-    await page.goto(`${origin}/people`);
     await page.getByText('alice@example.com').waitFor();
     assert.equal(await page.getByRole('button', { name: 'Add a user' }).count(), 0);
   });

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import type { DmarcReportsReply, TlsReportsReply } from '#services/console/schemas/received.ts';
-import { TestBrowser } from '#test/kit/browser/browser.ts';
-import { consoleSection, signIn } from '#test/kit/browser/console.ts';
+import { consoleSection, SiteInBrowser } from '#test/kit/browser/console.ts';
 import { SealpostNode } from '#test/kit/nodes/node.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { Dialog } from '#test/kit/smtp/dialog.ts';
@@ -71,68 +70,55 @@ async function send(port: number, to: string, message: string): Promise<void> {
 const peers = needs('chromium', '/usr/share/perl5/Mail/DMARC.pm');
 
 describe('reports of others', { ...peers, timeout: 240_000 }, () => {
-  const undo = new AsyncDisposableStack();
-  let node: SealpostNode;
-  let browser: TestBrowser;
+  const console = new SiteInBrowser(async () => {
+    const node = await SealpostNode.create({ config: `${CONFIG}${await consoleSection()}` });
+    await node.start();
+    return node;
+  });
 
   before(async () => {
-    browser = undo.use(await TestBrowser.start());
-    node = undo.use(await SealpostNode.create({ config: `${CONFIG}${await consoleSection()}` }));
-    await node.start();
-    await send(node.port, 'tls@example.com', tlsReport());
-    await send(node.port, 'dmarc@example.com', await dmarcReport());
+    const { port } = console.site;
+    await send(port, 'tls@example.com', tlsReport());
+    await send(port, 'dmarc@example.com', await dmarcReport());
   });
-  after(() => undo.disposeAsync());
 
-  for (const [theme, width] of [
-    ['light', 1280],
-    ['dark', 380],
-  ] as const) {
-    test(`are shown by domain, failure and source, ${theme} and ${width} px wide`, async () => {
-      await using window = await browser.open({ theme, width });
-      const { page } = window;
-      const origin = await signIn(window, node, '--domains', 'example.com');
-      const ask = async <T>(path: string): Promise<T> =>
-        (await (await page.request.get(`${origin}${path}`)).json()) as T;
-      await waitFor(
-        async () =>
-          (await ask<TlsReportsReply>('/api/tls/reports')).reports === 1 &&
-          (await ask<DmarcReportsReply>('/api/authentication/dmarc')).reports === 1,
-        { what: 'both reports' },
-      );
-      await page.goto(`${origin}/tls/reports`);
-      const card = page.getByRole('region', { name: 'example.com, MTA-STS', exact: true });
-      await card.getByText('2 failed').waitFor();
-      await card.getByText(`reported by ${HOSTILE}`).waitFor();
-      assert.equal(await card.getByRole('cell', { name: HOSTILE }).count(), 2);
-      assert.deepEqual(await window.violations(), []);
-      assert.equal(await window.sideways(), 0);
+  test('are shown by domain, failure and source', async () => {
+    await using window = await console.open('/', { domains: ['example.com'] });
+    const { page } = window;
+    const ask = async <T>(path: string): Promise<T> => (await (await page.request.get(path)).json()) as T;
+    await waitFor(
+      async () =>
+        (await ask<TlsReportsReply>('/api/tls/reports')).reports === 1 &&
+        (await ask<DmarcReportsReply>('/api/authentication/dmarc')).reports === 1,
+      { what: 'both reports' },
+    );
+    await page.goto('/tls/reports');
+    const card = page.getByRole('region', { name: 'example.com, MTA-STS', exact: true });
+    await card.getByText('2 failed').waitFor();
+    await card.getByText(`reported by ${HOSTILE}`).waitFor();
+    assert.equal(await card.getByRole('cell', { name: HOSTILE }).count(), 2);
+    await window.checkScreens();
 
-      // Of a week the table has every day.
-      await page.goto(`${origin}/authentication?days=7`);
-      await page
-        .getByText(width === 380 ? '3 messages, DKIM 0, SPF 0' : '2001:db8::1')
-        .first()
-        .waitFor();
-      await page.getByText('all fail').waitFor();
-      await page.getByText('all pass').waitFor();
-      await page.getByText('As a table').click();
-      await page.getByRole('row', { name: /^\d{4}-\d\d-\d\d 5 3$/ }).waitFor();
-      assert.deepEqual(await window.violations(), []);
-      assert.equal(await window.sideways(), 0);
-      assert.equal(await page.locator('main img').count(), 0);
-    });
-  }
+    // Of a week the table has every day.
+    await page.goto('/authentication?days=7');
+    await page.getByText('2001:db8::1').first().waitFor();
+    await page.getByText('all fail').waitFor();
+    await page.getByText('all pass').waitFor();
+    await page.getByText('As a table').click();
+    await page.getByRole('row', { name: /^\d{4}-\d\d-\d\d 5 3$/ }).waitFor();
+    await window.checkScreens();
+    assert.equal(await page.locator('main img').count(), 0);
+    await page.setViewportSize({ width: 380, height: 720 });
+    await page.getByText('3 messages, DKIM 0, SPF 0').first().waitFor();
+  });
 
   test('are not those of other domains, for a domain administrator', async () => {
-    await using window = await browser.open();
+    await using window = await console.open('/tls/reports', { domains: ['other.example'] });
     const { page } = window;
-    const origin = await signIn(window, node, '--domains', 'other.example');
-    await page.goto(`${origin}/tls/reports`);
     await page.getByText('No TLS report about that time').waitFor();
-    await page.goto(`${origin}/authentication`);
+    await page.goto('/authentication');
     await page.getByText('No DMARC report about that time').waitFor();
-    assert.deepEqual(await window.violations(), []);
-    assert.equal((await page.request.get(`${origin}/api/authentication/dmarc?days=0`)).status(), 422);
+    await window.check();
+    assert.equal((await page.request.get('/api/authentication/dmarc?days=0')).status(), 422);
   });
 });

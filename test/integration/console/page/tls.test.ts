@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import type { LedgerReply } from '#services/console/schemas/tls.ts';
-import { TestBrowser } from '#test/kit/browser/browser.ts';
-import { consoleSection, signIn } from '#test/kit/browser/console.ts';
+import { consoleSection, SiteInBrowser } from '#test/kit/browser/console.ts';
 import { CertificateCluster } from '#test/kit/nodes/certificate-cluster.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { Dialog } from '#test/kit/smtp/dialog.ts';
@@ -39,14 +38,13 @@ async function importCertificate({ files, nodes: [node] }: CertificateCluster, n
 }
 
 describe('TLS of three nodes', { ...needs('chromium', 'nats-server', 'openssl'), timeout: 240_000 }, () => {
-  const undo = new AsyncDisposableStack();
-  let cluster: CertificateCluster;
-  let browser: TestBrowser;
+  const console = new SiteInBrowser(async () => {
+    const sections = await Promise.all([1, 2, 3].map(() => consoleSection()));
+    return CertificateCluster.start({ config: (n) => sections[n - 1] ?? '' });
+  });
 
   before(async () => {
-    const sections = await Promise.all([1, 2, 3].map(() => consoleSection()));
-    browser = undo.use(await TestBrowser.start());
-    cluster = undo.use(await CertificateCluster.start({ config: (n) => sections[n - 1] ?? '' }));
+    const { site: cluster } = console;
     await importCertificate(cluster, 'mx');
     await cluster.inUse('mx', ({ current }) => current !== undefined);
     for (const [i, { port }] of cluster.nodes.entries()) {
@@ -54,14 +52,12 @@ describe('TLS of three nodes', { ...needs('chromium', 'nats-server', 'openssl'),
       if (i === 0) await send(port, 'a@sender.test', 'b@other.test');
     }
   });
-  after(() => undo.disposeAsync());
 
   test('the ledger has the mail of every node by domain, and leads to each message', async () => {
-    await using window = await browser.open();
+    await using window = await console.open('/');
     const { page } = window;
-    const origin = await signIn(window, cluster.node(1));
     const ledger = async (): Promise<LedgerReply> =>
-      (await (await page.request.get(`${origin}/api/tls/ledger`)).json()) as LedgerReply;
+      (await (await page.request.get('/api/tls/ledger')).json()) as LedgerReply;
     await waitFor(async () => (await ledger()).totals.some(({ weaker }) => weaker === 3), { what: 'three deliveries' });
     const { totals, sum, silent } = await ledger();
     assert.deepEqual(
@@ -73,9 +69,8 @@ describe('TLS of three nodes', { ...needs('chromium', 'nats-server', 'openssl'),
     );
     assert.deepEqual([sum, silent], [{ clear: 4, encrypted: 0, verified: 0, undelivered: 0, weaker: 4 }, []]);
 
-    await page.goto(`${origin}/tls`);
+    await page.goto('/tls');
     await page.getByRole('row', { name: /far\.test weaker 3 3 0 0/ }).waitFor();
-    assert.deepEqual(await window.violations(), []);
     await page.getByRole('searchbox', { name: 'Domain' }).fill('other');
     await page.getByRole('row', { name: /far\.test/ }).waitFor({ state: 'detached' });
     await page.getByRole('searchbox', { name: 'Domain' }).fill('');
@@ -88,18 +83,16 @@ describe('TLS of three nodes', { ...needs('chromium', 'nats-server', 'openssl'),
     assert.equal(await page.getByRole('link', { name: /^[0-9A-Z]{16}$/ }).count(), 3);
     await page.getByLabel('Only what is weaker than wanted').check();
     await page.waitForURL(/weaker=true/);
-    assert.deepEqual(await window.violations(), []);
+    await window.checkScreens();
     await page.getByRole('link', { name: 'All domains' }).click();
     await page.getByRole('radio', { name: 'Mail that came' }).check();
     await page.getByRole('row', { name: /sender\.test clear text 1/ }).waitFor();
-    assert.equal((await page.request.get(`${origin}/api/tls/ledger?hours=x`)).status(), 422);
+    assert.equal((await page.request.get('/api/tls/ledger?hours=x')).status(), 422);
   });
 
   test('certificates say what is wrong with them, and where they are in use', async () => {
-    await using window = await browser.open({ theme: 'dark' });
+    await using window = await console.open('/tls/certificates', { node: 2 });
     const { page } = window;
-    const origin = await signIn(window, cluster.node(2));
-    await page.goto(`${origin}/tls/certificates`);
     const card = page.getByRole('region', { name: 'mx', exact: true });
     await card.getByText('expires soon').waitFor();
     await card.getByText('edge-1, edge-2 and edge-3').waitFor();
@@ -107,25 +100,20 @@ describe('TLS of three nodes', { ...needs('chromium', 'nats-server', 'openssl'),
     const table = page.getByRole('table', { name: 'Certificates that listeners show to clients' });
     await table.getByRole('row', { name: /mx\.example\.com .* edge-1, edge-2 and edge-3/ }).waitFor();
     assert.equal(await page.getByRole('button', { name: 'Order now' }).count(), 0, 'it was imported');
-    assert.deepEqual(await window.violations(), []);
+    await window.checkScreens();
   });
 
   test('a domain administrator sees her mail alone, and nothing of the hosts, on a narrow screen too', async () => {
-    for (const theme of ['light', 'dark'] as const) {
-      await using window = await browser.open({ theme, width: 380, height: 720 });
-      const { page } = window;
-      const origin = await signIn(window, cluster.node(3), '--domains', 'example.com');
-      await page.goto(`${origin}/tls?direction=in`);
-      await page.getByRole('link', { name: /example\.com.* clear text/ }).waitFor();
-      assert.equal(await page.getByText('sender.test').count(), 0);
-      assert.equal(await page.getByRole('link', { name: 'Certificates' }).count(), 0);
-      assert.equal((await page.request.get(`${origin}/api/tls/certificates`)).status(), 403);
-      assert.deepEqual(await window.violations(), []);
-      assert.equal(await window.sideways(), 0);
-      await page.goto(`${origin}/tls/domain/far.test`);
-      await page.getByText(/far\.test is not a domain of yours/i).waitFor();
-      assert.deepEqual(await window.violations(), []);
-      assert.equal(await window.sideways(), 0);
-    }
+    const bounded = { node: 3, domains: ['example.com'], width: 380, height: 720 };
+    await using window = await console.open('/tls?direction=in', bounded);
+    const { page } = window;
+    await page.getByRole('link', { name: /example\.com.* clear text/ }).waitFor();
+    assert.equal(await page.getByText('sender.test').count(), 0);
+    assert.equal(await page.getByRole('link', { name: 'Certificates' }).count(), 0);
+    assert.equal((await page.request.get('/api/tls/certificates')).status(), 403);
+    await window.checkScreens();
+    await page.goto('/tls/domain/far.test');
+    await page.getByText(/far\.test is not a domain of yours/i).waitFor();
+    await window.check();
   });
 });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import type { Page } from 'playwright-core';
-import { TestBrowser, type TestWindow } from '#test/kit/browser/browser.ts';
-import { signIn } from '#test/kit/browser/console.ts';
+import type { MessageReply } from '#services/console/schemas/messages.ts';
+import { SiteInBrowser } from '#test/kit/browser/console.ts';
 import { MailSite, NASTY } from '#test/kit/console/mail-site.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { waitFor } from '#test/kit/wait.ts';
@@ -10,31 +10,17 @@ import { waitFor } from '#test/kit/wait.ts';
 /** Messages in a browser: found, followed and changed, with what it does seen in the queue itself. */
 
 describe('the page of messages', { ...needs('chromium'), timeout: 240_000 }, () => {
-  const undo = new AsyncDisposableStack();
-  let mail: MailSite;
-  let browser: TestBrowser;
+  const console = new SiteInBrowser(() => MailSite.start());
 
-  before(async () => {
-    browser = undo.use(await TestBrowser.start());
-    mail = undo.use(await MailSite.start());
-  });
-  after(() => undo.disposeAsync());
-
-  async function open(window: TestWindow, path: string, ...options: string[]): Promise<Page> {
-    const { page } = window;
-    const origin = await signIn(window, mail.site.node, ...options);
-    await page.goto(`${origin}${path}`);
-    return page;
-  }
-
-  /** As `sealpost why` has it. */
+  /** As programs are told it, which is what `sealpost why` has too. */
   async function cause(id: string): Promise<string> {
-    return JSON.parse(await mail.site.node.sealpost('why', id, '--json')).cause;
+    using program = console.site.site.program('robot');
+    return ((await program.get(`/api/messages/${id}`)).json as MessageReply).cause;
   }
   const becomes = (id: string, wanted: string): Promise<unknown> =>
     waitFor(async () => (await cause(id)) === wanted, { what: `${id} to be ${wanted}` });
   async function waiting(to = 'later@slow.test'): Promise<string> {
-    const id = await mail.send({ to: [to], subject: NASTY });
+    const id = await console.site.send({ to: [to], subject: NASTY });
     await becomes(id, 'deferred-by-host');
     return id;
   }
@@ -43,9 +29,9 @@ describe('the page of messages', { ...needs('chromium'), timeout: 240_000 }, () 
 
   test('a search finds mail, keeps its words in the address, and leads to a message and back', async () => {
     const id = await waiting('later@found.test');
-    await mail.send({ to: ['bob@found.test'] });
-    await using window = await browser.open();
-    const page = await open(window, '/messages');
+    await console.site.send({ to: ['bob@found.test'] });
+    await using window = await console.open('/messages');
+    const { page } = window;
     await page.getByRole('searchbox', { name: 'Search' }).fill('found.test');
     await page.keyboard.press('Enter');
     await page.getByText('2 found.').waitFor();
@@ -61,13 +47,13 @@ describe('the page of messages', { ...needs('chromium'), timeout: 240_000 }, () 
     await page.getByRole('searchbox').fill('nothing@nowhere.test');
     await page.keyboard.press('Enter');
     await page.getByText('No mail fits this search.').waitFor();
-    assert.deepEqual(await window.violations(), []);
+    await window.check();
   });
 
   test('a message is held, released, tried, returned and removed', async () => {
-    await using window = await browser.open();
     const id = await waiting();
-    const page = await open(window, `/messages/${id}`);
+    await using window = await console.open(`/messages/${id}`);
+    const { page } = window;
     const click = (name: string) => page.getByRole('main').getByRole('button', { name, exact: true }).click();
     await click('Hold');
     await dialog(page).getByText('until somebody releases it').waitFor();
@@ -75,26 +61,26 @@ describe('the page of messages', { ...needs('chromium'), timeout: 240_000 }, () 
     await page.getByText(`Message ${id} is held.`).waitFor();
     await becomes(id, 'held-by-operator');
     await page.getByText(/an operator holds it/).waitFor();
-    assert.deepEqual(await window.violations(), []);
     await click('Release');
     await page.getByText(`Message ${id} is released.`).waitFor();
-    const attempts = page.getByRole('listitem').filter({ hasText: 'Deferred' });
+    const journey = page.getByRole('region', { name: 'Journey' });
+    const attempts = journey.getByRole('listitem').filter({ hasText: 'Deferred' });
     await waitFor(async () => (await attempts.count()) === 2, { what: 'an attempt after the release' });
     await click('Retry now');
     await waitFor(async () => (await attempts.count()) === 3, { what: 'another attempt' });
 
     await click('Return to sender');
     await dialog(page).getByRole('textbox', { name: 'Reason' }).fill('they have moved');
-    assert.deepEqual(await window.violations(), []);
+    await window.check();
     await dialog(page).getByRole('button', { name: 'Return' }).click();
     await page.getByText('A non-delivery report was sent').waitFor();
     await becomes(id, 'removed');
-    await waitFor(() => mail.sink.messages.some(({ data }) => data.includes('they have moved')), {
+    await waitFor(() => console.site.sink.messages.some(({ data }) => data.includes('they have moved')), {
       what: 'the report',
     });
 
     const other = await waiting();
-    await page.goto(new URL(`/messages/${other}`, page.url()).href);
+    await page.goto(`/messages/${other}`);
     await click('Remove');
     await dialog(page)
       .getByText(/Nobody is told/)
@@ -110,11 +96,11 @@ describe('the page of messages', { ...needs('chromium'), timeout: 240_000 }, () 
   test('several messages are changed together', async () => {
     const ids = [await waiting('later@several.test'), await waiting('later@several.test')];
     const spared = await waiting('later@several.test');
-    await using window = await browser.open();
-    const page = await open(window, '/messages?q=several.test');
+    await using window = await console.open('/messages?q=several.test');
+    const { page } = window;
     for (const id of ids) await page.getByRole('checkbox', { name: `Select message ${id}` }).check();
     await page.getByText('2 messages selected').waitFor();
-    assert.deepEqual(await window.violations(), []);
+    await window.check();
     await page.getByRole('group', { name: 'Selected messages' }).getByRole('button', { name: 'Hold' }).click();
     await dialog(page).getByRole('button', { name: 'Hold' }).click();
     await page.getByText('2 messages held.').waitFor();
@@ -129,10 +115,10 @@ describe('the page of messages', { ...needs('chromium'), timeout: 240_000 }, () 
   });
 
   test('what strangers write stays text, also when an operator reads the mail', async () => {
-    const id = await mail.send({ to: ['nasty@nasty.test'], subject: NASTY, text: NASTY });
+    const id = await console.site.send({ to: ['nasty@nasty.test'], subject: NASTY, text: NASTY });
     await becomes(id, 'deferred-by-host');
-    await using window = await browser.open();
-    const page = await open(window, '/messages?q=nasty.test');
+    await using window = await console.open('/messages?q=nasty.test');
+    const { page } = window;
     await page.getByText('<img src=x onerror').first().waitFor();
     await rows(page).first().getByRole('link').click();
     await page.getByText(/The mail for <nasty@nasty.test>/).waitFor();
@@ -142,61 +128,56 @@ describe('the page of messages', { ...needs('chromium'), timeout: 240_000 }, () 
     assert.ok((await source.innerText()).includes(`Subject: ${NASTY}`));
     assert.equal(await page.locator('main img, main script').count(), 0);
     assert.notEqual(await page.title(), 'owned');
-    assert.deepEqual(await window.violations(), []);
-    await page.goto(new URL('/destinations?by=reply', page.url()).href);
+    await window.check();
+    await page.goto('/destinations?by=reply');
     await page.getByText('<img src=x onerror').first().waitFor();
     assert.equal(await page.locator('main img, main script').count(), 0);
     assert.notEqual(await page.title(), 'owned');
   });
 
   test('a refusal at the door says why', async () => {
-    await assert.rejects(mail.send({ from: 'spam@refused.test', to: ['x'.repeat(300)] }));
-    await using window = await browser.open();
-    const page = await open(window, '/messages?state=refused&q=spam@refused.test');
+    await assert.rejects(console.site.send({ from: 'spam@refused.test', to: ['x'.repeat(300)] }));
+    await using window = await console.open('/messages?state=refused&q=spam@refused.test');
+    const { page } = window;
     await rows(page).first().getByRole('button').click();
     await dialog(page)
       .getByText(/edge-1 refused the mail from <spam@refused.test>/)
       .waitFor();
-    assert.deepEqual(await window.violations(), []);
+    await window.check();
     await page.keyboard.press('Escape');
     await dialog(page).waitFor({ state: 'detached' });
   });
 
   test('a viewer sees all of it but the text, and has no buttons that change', async () => {
     const id = await waiting();
-    await using window = await browser.open({ theme: 'dark' });
-    const page = await open(window, `/messages/${id}`, '--role', 'viewer');
+    await using window = await console.open(`/messages/${id}`, { role: 'viewer' });
+    const { page } = window;
     await page.getByRole('heading', { name: 'Journey' }).waitFor();
     for (const name of ['Hold', 'Remove', 'Retry now', 'Show the text'])
       assert.equal(await page.getByRole('button', { name }).count(), 0, name);
-    assert.deepEqual(await window.violations(), []);
     await page.getByRole('link', { name: 'All messages' }).click();
     await rows(page).first().waitFor();
     assert.equal(await page.getByRole('checkbox').count(), 0);
-    assert.deepEqual(await window.violations(), []);
+    await window.check();
   });
 
   test('an administrator of another domain finds nothing of it', async () => {
     const id = await waiting();
-    await using window = await browser.open();
-    const page = await open(window, '/messages', '--domains', 'other.example');
+    await using window = await console.open('/messages', { domains: ['other.example'] });
+    const { page } = window;
     await page.getByText('There is no mail yet.').waitFor();
-    await page.goto(new URL(`/messages/${id}`, page.url()).href);
+    await page.goto(`/messages/${id}`);
     await page.getByText(/Nothing is known of/).waitFor();
   });
 
-  test('on a narrow screen nothing is beyond its edge', async () => {
+  test('everybody can read them, on any screen', async () => {
     const id = await waiting(`later+${'long'.repeat(12)}@${'label.'.repeat(8)}slow.test`);
-    for (const theme of ['light', 'dark'] as const) {
-      await using window = await browser.open({ width: 380, height: 720, theme });
-      const page = await open(window, '/messages');
-      await rows(page).first().waitFor();
-      assert.equal(await window.sideways(), 0);
-      assert.deepEqual(await window.violations(), []);
-      await page.goto(new URL(`/messages/${id}`, page.url()).href);
-      await page.getByRole('heading', { name: 'Journey' }).waitFor();
-      assert.equal(await window.sideways(), 0);
-      assert.deepEqual(await window.violations(), []);
-    }
+    await using window = await console.open('/messages');
+    const { page } = window;
+    await rows(page).first().waitFor();
+    await window.checkScreens();
+    await page.goto(`/messages/${id}`);
+    await page.getByRole('heading', { name: 'Journey' }).waitFor();
+    await window.checkScreens();
   });
 });
