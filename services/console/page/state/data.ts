@@ -13,6 +13,8 @@ export type Loaded<T> = {
 };
 
 type State<T> = Omit<Loaded<T>, 'reload'> & { path: string | undefined };
+/** No answer takes so long: a console that hangs is asked again. */
+const PATIENCE_MS = 60_000;
 const NOTHING = { data: undefined, problem: undefined, loading: true };
 
 /**
@@ -32,18 +34,22 @@ export function useData<T>(path: string | undefined, query: Query = {}, every?: 
     // What is shown stays until the answer is there, a problem too: it would be read out again each time.
     setState((old) => (old.path === path ? { ...old, loading: true } : { ...NOTHING, path }));
     try {
-      const data = await get<T>(address, {}, signal);
+      const data = await get<T>(address, {}, AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]));
       if (!signal.aborted) setState({ path, data, problem: undefined, loading: false });
     } catch (error) {
       if (signal.aborted) return;
       const problem = error instanceof ApiProblem ? error : new ApiProblem(0, 'page', String(error));
       setState((old) => ({ ...old, problem, loading: false }));
+    } finally {
+      if (running.current === attempt) running.current = undefined;
     }
   }, [path, address]);
 
   useEffect(() => {
     void reload();
-    const timer = every === undefined ? undefined : setInterval(() => !document.hidden && void reload(), every);
+    // An answer that takes longer than `every` is waited for: reading again would give it up, each time.
+    const again = (): void => void (document.hidden || running.current !== undefined || reload());
+    const timer = every === undefined ? undefined : setInterval(again, every);
     return () => {
       clearInterval(timer);
       running.current?.abort();
