@@ -202,7 +202,7 @@ test('Docker secrets, HAProxy and a smart host under compose', { skip, timeout: 
     await project.operator('queue', 'retry', '--all', '--yes');
     await waitFor(() => missing().length === 0, { what: 'all mail', timeout: 120_000 });
     t.diagnostic(`${sink.messages} messages, ${sink.duplicates} came twice`);
-    assert.deepEqual(sink.bad, []);
+    assert.deepEqual(sink.bad.slice(0, 2), []);
     for (const reply of load.refused.keys()) assert.match(reply, /^4/, 'nothing but "try again"');
   });
 });
@@ -276,9 +276,10 @@ class Site {
     await writeFile(this.#config, stringify({ ...config, ...(parse(sections) as object) }));
   }
 
-  /** What is published of the key. */
+  /** What is published of the key, as a zone file has it. */
   async record(): Promise<string> {
-    return (await this.project.operator('keys', 'export-dns', DOMAIN, 's1', '--strings')).trim();
+    const value = await this.project.operator('keys', 'export-dns', DOMAIN, 's1', '--value');
+    return (value.trim().match(/.{1,255}/g) ?? []).map((part) => `"${part}"`).join(' ');
   }
 }
 
