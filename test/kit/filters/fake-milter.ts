@@ -41,10 +41,10 @@ export class FakeMilter implements AsyncDisposable {
 
   static async start(
     act: MilterAct = () => undefined,
-    options: { actions?: number; steps?: number } = {},
+    { port = 0, ...options }: { actions?: number; steps?: number; port?: number } = {},
   ): Promise<FakeMilter> {
     const milter = new FakeMilter(act, { actions: 0, steps: 0, ...options });
-    milter.#server.listen(0, '127.0.0.1');
+    milter.#server.listen(port, '127.0.0.1');
     await once(milter.#server, 'listening');
     return milter;
   }

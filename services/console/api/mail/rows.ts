@@ -4,6 +4,7 @@ import { formatReply } from '#shared/mail/reply.ts';
 import { formatTime } from '#shared/units.ts';
 import type { FoundMail } from '../../reports/mail/search.ts';
 import { refusalExplained } from '../../reports/mail/why/refusal.ts';
+import { adviceText } from '../../reports/mail/why/sentence.ts';
 import type { FoundRow } from '../../schemas/messages.ts';
 
 /** What a search finds, as rows of a list. Pure. */
@@ -35,7 +36,7 @@ function refusalRow({ id, node, refusal }: Extract<FoundMail, { kind: 'refused' 
     ...(reply !== undefined && { reply: formatReply(reply) }),
     host: client.address,
     refusal: {
-      sentence: refusalExplained({ kind: 'refused', node, refusal }).sentence,
+      sentence: adviceText(refusalExplained({ kind: 'refused', node, refusal })),
       facts: refusalFacts(node, refusal),
     },
   };

@@ -4,7 +4,7 @@ import { authenticationResults } from '../../reports/mail/authentication.ts';
 import { factsOf, notesOf, stepsOf } from '../../reports/mail/journey.ts';
 import type { Entry } from '../../reports/mail/queued.ts';
 import type { MailFacts } from '../../reports/mail/why/facts.ts';
-import { explained } from '../../reports/mail/why/sentence.ts';
+import { adviceText, explained } from '../../reports/mail/why/sentence.ts';
 import type { MessageReply } from '../../schemas/messages.ts';
 import { refusalFacts } from './rows.ts';
 
@@ -13,8 +13,8 @@ import { refusalFacts } from './rows.ts';
 type Told = Omit<MessageReply, 'may' | 'silent'>;
 
 export function toldMail(facts: MailFacts, id: string, now: number): Told {
-  const { cause, sentence, node } = explained(facts, now);
-  const why = { id, cause, sentence, ...(node !== undefined && { node }) };
+  const { cause, node, ...explanation } = explained(facts, now);
+  const why = { id, cause, sentence: adviceText(explanation), ...(node !== undefined && { node }) };
   switch (facts.kind) {
     case 'queued':
       return { ...why, ...toldEntry(facts.entry, false, facts.queued.second) };

@@ -11,7 +11,7 @@ export function register(program: Command): void {
     .description(
       'look at every key from every node, and say what is wrong and what to do; fails on errors and warnings',
     )
-    .argument('[domain]', 'only its keys (nodes and NEKs are looked at in any case)')
+    .argument('[domain]', 'only the keys that sign its mail (nodes and NEKs are looked at in any case)')
     .action(doctor);
 }
 

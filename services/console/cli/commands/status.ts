@@ -11,6 +11,7 @@ import { errorCode, errorText } from '#shared/errors.ts';
 import type { StoreDamage } from '#shared/store-damage.ts';
 import { consoleContract } from '../../contract.ts';
 import { damageText, mailText } from '../../reports/damage.ts';
+import { endingOf } from '../../reports/mail/directives.ts';
 import { type Caller, type CommonOptions, openCaller, print, withCommon } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { pairs, table } from '../table.ts';
@@ -130,7 +131,7 @@ function report(answers: Answers, own: ConsoleAnswer): string {
 
 function directiveLine(directive: Directive): string {
   const { about, name, via } = directive;
-  return `${about} ${name}${via === undefined ? '' : ` to ${via}`}, ${directiveText(directive)}`;
+  return `${about} ${name}${via === undefined ? '' : ` to ${via}`}, ${directiveText(directive)}; ${endingOf(directive)} ends that`;
 }
 
 function damageRows(store: string, answer: Answer<{ damage?: StoreDamage[] | undefined }>): [string, string][] {

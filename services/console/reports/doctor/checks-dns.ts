@@ -1,5 +1,6 @@
 import type { DnsView, KeyStatus } from '#shared/keys/key-status.ts';
 import { leavesNothing, removalText } from '../keys/record.ts';
+import { laggingHelp } from '../keys/way-on.ts';
 import {
   type Check,
   type CheckedKey,
@@ -82,6 +83,8 @@ function helpFor(checked: CheckedKey, verdict: Verdict, view: DnsView): string {
   const alias = publish === 'cname' && view.servers.some((s) => s.verdict === verdict && s.detail.includes('CNAME'));
   if (alias) return `put the CNAME line of ${record} into the zone of ${checked.key.domain}`;
   if (verdict === 'duplicate') return `leave only the record that ${record} prints`;
+  const late = laggingHelp(view);
+  if (late !== undefined) return late;
   if (publish === 'update' || publish === 'cname') {
     return `Sealpost writes it by itself: "sealpost keys show ${keyArguments(checked)}" says what keeps it from that`;
   }
@@ -102,7 +105,7 @@ function unreachable({ keys }: Facts): Finding[] {
         severity: 'warning',
         about: keyName(checked),
         text: `${first.summary}${seenFrom(views, checked.views)}`,
-        help: `see that the server answers, and that ${listText(views.map((v) => v.node))} may ask it on port 53, by UDP and TCP`,
+        help: `see that the server answers, and that ${listText(views.map((v) => v.node))} may ask it on port 53, by UDP and TCP; one that is gone for good has to leave the NS records of the zone, or dns.zones`,
       },
     ];
   });

@@ -1,6 +1,7 @@
 import type { DomainConfig } from '#cluster/config/schema/schema.ts';
 import { withParents } from '#shared/address/domains.ts';
 import type { KeyStatus } from '#shared/keys/key-status.ts';
+import { type Unsigned, wayOn } from '../keys/way-on.ts';
 import { type Check, type Facts, type Finding, listText } from './finding.ts';
 
 /**
@@ -10,19 +11,19 @@ import { type Check, type Facts, type Finding, listText } from './finding.ts';
 
 export const DOMAIN_CHECKS: Record<string, Check> = {
   'enforce-without-key': (facts) =>
-    unsigned(facts, 'enforce').map(({ name, whose }) => ({
+    unsigned(facts, 'enforce').map((domain) => ({
       severity: 'error',
-      about: name,
-      text: `signing is enforced, and ${whose} has no active key that may sign: its mail waits in the queue`,
-      help: createHelp(whose),
+      about: domain.name,
+      text: `signing is enforced, and ${domain.whose} has no active key that may sign: its mail waits in the queue`,
+      help: wayOn(domain, facts),
     })),
 
   'unsigned-domain': (facts) =>
-    unsigned(facts, 'best-effort').map(({ name, whose }) => ({
+    unsigned(facts, 'best-effort').map((domain) => ({
       severity: 'note',
-      about: name,
-      text: `${whose} has no active key that may sign: its mail is sent without a signature`,
-      help: `${createHelp(whose)}; or say signing: { mode: off }`,
+      about: domain.name,
+      text: `${domain.whose} has no active key that may sign: its mail is sent without a signature`,
+      help: `${wayOn(domain, facts)}; or say signing: { mode: off }`,
     })),
 
   'mail-unsigned': ({ unsigned: mail }) =>
@@ -69,16 +70,13 @@ export const DOMAIN_CHECKS: Record<string, Check> = {
     }),
 };
 
-const createHelp = (domain: string): string =>
-  `"sealpost keys list ${domain}" shows what its keys wait for; "sealpost keys create ${domain} <selector>" makes one`;
-
 const activeKeys = (stored: readonly KeyStatus[], domain: string): KeyStatus[] =>
   stored.filter((key) => key.domain === domain && key.state === 'active');
 
 const selectors = (keys: readonly KeyStatus[]): string => listText(keys.map((key) => key.selector));
 
 /** Domains with this mode whose mail nothing signs, and whose keys should. */
-function unsigned({ domains, stored }: Facts, mode: string): { name: string; whose: string }[] {
+function unsigned({ domains, stored }: Facts, mode: string): Unsigned[] {
   return domains.flatMap((entry) => {
     if (entry.signing.mode !== mode) return [];
     const allowed = entry.signing.selectors?.map((s) => s.toLowerCase());
@@ -86,7 +84,7 @@ function unsigned({ domains, stored }: Facts, mode: string): { name: string; who
       activeKeys(stored, domain).some((key) => allowed === undefined || allowed.includes(key.selector));
     const signAs = entry['sign-as'];
     const signed = signAs === undefined ? withParents(entry.name).some(signs) : signs(signAs);
-    return signed ? [] : [{ name: entry.name, whose: signAs ?? entry.name }];
+    return signed ? [] : [{ name: entry.name, whose: signAs ?? entry.name, selectors: allowed }];
   });
 }
 

@@ -46,7 +46,7 @@ export const KEY_CHECKS: Record<string, Check> = {
         severity: 'note',
         about: keyName(checked),
         text: `was proven ${formatDuration(now - checked.key.since)} ago and never signed`,
-        help: `let it sign, "sealpost keys activate ${keyArguments(checked)}", or remove it, "sealpost keys delete ${keyArguments(checked)}"`,
+        help: `"sealpost keys activate ${keyArguments(checked)}" lets it sign; or "sealpost keys delete ${keyArguments(checked)}" removes it`,
       })),
 
   'key-stopped': ({ keys }) =>
@@ -118,7 +118,7 @@ function stopped({ domain, state, waiting: why }: RotationStatus): Finding[] {
   const because = why === undefined ? '' : `: ${why}`;
   const resume = `"sealpost keys resume ${domain}"`;
   if (state === 'stopped') {
-    const help = `fix the cause; ${resume} tries again immediately, "sealpost keys rollback ${domain}" takes it back`;
+    const help = `fix the cause; ${resume} tries again immediately; or "sealpost keys rollback ${domain}" takes it back`;
     return [{ severity: 'error', about, text: `is held up, and tried again every 10 minutes${because}`, help }];
   }
   if (state !== 'frozen') return [];

@@ -2,6 +2,7 @@ import type { Member } from '#cluster/members/member-contract.ts';
 import { type Directive, directiveText } from '#shared/directive.ts';
 import { formatDuration } from '#shared/units.ts';
 import { damagedMailFindings, damageFindings, voidCopyFindings } from '../damage.ts';
+import { endingOf } from '../mail/directives.ts';
 import { consoleFindings } from './consoles.ts';
 import { frontFindings, gatewayFindings, openRelayFindings } from './exposure.ts';
 import { type Check, type Facts, type Finding, listText } from './finding.ts';
@@ -25,9 +26,7 @@ function directed(directive: Directive): Finding {
     severity: 'warning',
     about: `${about} ${name}`,
     text: `its mail ${isSuspended ? 'is suspended' : `goes to ${via}`} on all nodes, ${directiveText(directive)}`,
-    help: isSuspended
-      ? `"sealpost queue resume --${about} ${name}" ends that`
-      : `"sealpost queue redirect ${name} --end" ends that`,
+    help: `${endingOf(directive)} ends that`,
   };
 }
 

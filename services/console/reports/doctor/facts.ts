@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { missingSources } from '#cluster/config/rules/routes.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { isSameOrSubdomain, normalizeDomain } from '#shared/address/address.ts';
+import { nearest } from '#shared/address/domains.ts';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText } from '#shared/errors.ts';
 import type { KeyStatus } from '#shared/keys/key-status.ts';
@@ -49,12 +50,13 @@ export async function gatherFacts(
     listKeys(store),
     store['nek-list']({}),
   ]);
-  const keys = stored.filter((k) => domain === undefined || k.domain === domain);
+  const scope = domain === undefined ? undefined : scopeOf(domain, config.domains, stored);
+  const keys = stored.filter((k) => scope === undefined || scope.signers.includes(k.domain));
   const domains = [...new Set(keys.map((k) => k.domain))];
   const rotations = await askEach(domains, (name) => rotationOf(store, name));
   return {
     now: Date.now(),
-    domains: config.domains.filter((d) => domain === undefined || d.name === domain),
+    domains: scope?.entries ?? config.domains,
     missingSources: missingSources(config),
     nekAge: config.credentials['nek-age'],
     status,
@@ -66,6 +68,16 @@ export async function gatherFacts(
     unsigned: unsigned.filter((u) => domain === undefined || isSameOrSubdomain(u.domain, domain)),
     ...gathered,
   };
+}
+
+/**
+ * What is looked at for one domain: the entry of the configuration that decides about it, and the domains whose keys sign
+ * its mail (services/signer/plan.ts).
+ */
+function scopeOf(domain: string, domains: Config['domains'], stored: readonly KeyStatus[]) {
+  const entry = nearest(domain, (name) => domains.find((d) => d.name === name));
+  const parent = nearest(domain, (name) => (stored.some((k) => k.domain === name) ? name : undefined));
+  return { entries: entry === undefined ? [] : [entry], signers: [domain, entry?.['sign-as'] ?? parent] };
 }
 
 /** Of every process that answers; nothing where nobody knows the processes, which `sealpost cluster status` says. */

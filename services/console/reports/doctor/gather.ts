@@ -13,7 +13,7 @@ import { gatherSentMail } from './sent-mail.ts';
 import { gatherWaitingMail } from './waiting-mail.ts';
 import { gatherWebhooks } from './webhooks.ts';
 
-/** All that doctor looks at, of every node; `domain`: only its keys. */
+/** All that doctor looks at, of every node; `domain`: only the keys that sign its mail. */
 export async function gatherDoctor(
   clients: Clients,
   store: CredentialStore,

@@ -63,7 +63,7 @@ export function heldCopyFindings({ held }: WaitingMail, now: number): Finding[] 
         severity: 'error',
         about: `rule ${rule}`,
         text: `its archive does not take the copies of ${amount(group, now)}: they are held`,
-        help: '"sealpost queue list --state hold" has the reply of the archive; "sealpost queue release" tries them again',
+        help: 'see that the archive takes them; "sealpost queue list --state hold" names each, with the command that has it tried again',
       },
     ];
   });
@@ -79,7 +79,7 @@ export function heldMailFindings({ held }: WaitingMail, now: number): Finding[] 
         severity: 'note',
         about: `rule ${rule}`,
         text: `holds ${amount(group, now)}`,
-        help: '"sealpost queue release" delivers it, "sealpost queue remove" deletes it',
+        help: '"sealpost queue list --state hold" names each, with the command that delivers it, and queue remove in its place deletes it',
       },
     ];
   });

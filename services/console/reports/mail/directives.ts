@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { routerContract } from '#services/router/contract.ts';
-import type { Directive } from '#shared/directive.ts';
+import type { Directive, DirectiveSubject } from '#shared/directive.ts';
 import type { Clients } from '../clients.ts';
 import { type Routers, unheard } from './routers.ts';
 
@@ -9,6 +9,11 @@ import { type Routers, unheard } from './routers.ts';
 /** How long the other routers may take to hear of it. */
 const HEARD_MS = 3000;
 const LOOK_MS = 50;
+
+/** The command that ends one. */
+export function endingOf({ kind, about, name }: DirectiveSubject): string {
+  return kind === 'suspend' ? `"sealpost queue resume --${about} ${name}"` : `"sealpost queue redirect ${name} --end"`;
+}
 
 /** Those of a node that hold at `now` (ms since 1970). */
 export async function directivesInForce(clients: Clients, node: string, now: number): Promise<Directive[]> {

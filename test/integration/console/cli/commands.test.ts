@@ -277,7 +277,7 @@ test('a queue is listed, shown, printed, held, released, tried again and emptied
   assert.equal((await list('--state', 'hold'))[0]?.queueId, id);
   assert.match(
     (await run('queue', 'show', id)).stdout,
-    /deferred, waiting for an operator: queue release; last reply: 451/,
+    /deferred, waiting for an operator: "sealpost queue release \w{16}"; last reply: 451/,
   );
   assert.match((await run('queue', 'release', id)).stdout, /^1 message released/);
   // The node goes on with what it has when its file is broken, and so do the commands.

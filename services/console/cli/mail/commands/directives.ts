@@ -3,7 +3,7 @@ import { isPlainVia } from '#cluster/config/schema/route.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { type Directive, type DirectiveSubject, directiveText, LONGEST_DIRECTIVE_MS } from '#shared/directive.ts';
 import { formatDuration, formatTime, parseDuration } from '#shared/units.ts';
-import { directivesInForce, heard } from '../../../reports/mail/directives.ts';
+import { directivesInForce, endingOf, heard } from '../../../reports/mail/directives.ts';
 import { findRouters } from '../../../reports/mail/routers.ts';
 import { type CommonOptions, openCaller, print, withCommon } from '../../context.ts';
 import { usageError } from '../../exit.ts';
@@ -141,5 +141,5 @@ function whatText({ about, name }: DirectiveSubject): string {
 
 /** In a list of the queue: what the mail waits for. */
 export function suspendedText(directive: Directive): string {
-  return `an operator: suspended ${directiveText(directive)}`;
+  return `an operator: suspended ${directiveText(directive)}; ${endingOf(directive)}`;
 }

@@ -11,8 +11,9 @@ import { type Entry, queued } from '../../../reports/mail/queued.ts';
 import { mostTelling } from '../../../reports/mail/reader.ts';
 import { findRouters, unheard, whereItIs, whereverItIs } from '../../../reports/mail/routers.ts';
 import { readMessage } from '../../../reports/mail/text.ts';
+import { explained } from '../../../reports/mail/why/sentence.ts';
 import { type CommonOptions, openCaller, parseCount, print, withCommon } from '../../context.ts';
-import { pairs, shorten, TerminalText, table, tableOf } from '../../table.ts';
+import { cleanLines, pairs, shorten, TerminalText, table, tableOf } from '../../table.ts';
 import { attemptLines } from '../attempts.ts';
 import { registerChanges } from '../bulk/change.ts';
 import { type FilterWords, filterOf, withFilter } from '../bulk/filter-words.ts';
@@ -113,9 +114,9 @@ function row(entry: Entry): string[] {
 }
 
 /** Held mail waits for an operator, whoever holds it. */
-function heldText({ hold }: Entry): string {
+function heldText({ hold, queueId }: Entry): string {
   const why = hold?.by === 'journal' ? ', because the archive takes no copy' : '';
-  return `an operator${hold?.rule === undefined ? '' : `, by rule ${hold.rule}`}${why}: queue release`;
+  return `an operator${hold?.rule === undefined ? '' : `, by rule ${hold.rule}`}${why}: "sealpost queue release ${queueId}"`;
 }
 
 /** The last reply that defers the mail, or its next step. */
@@ -165,8 +166,13 @@ async function show(id: string, options: QueueOptions): Promise<void> {
   const answers = await whereverItIs(await findRouters(caller, options.node), (node) =>
     router['message-show']({ queueId: id }, { node }),
   );
-  const { entry, finished, copy } = mostTelling(answers);
-  print(options, { entry, finished, copy }, () => shownText({ entry, finished, copy }));
+  const { entry, finished, copy, queued: facts = {} } = mostTelling(answers);
+  const { help } = finished ? {} : explained({ kind: 'queued', entry, queued: facts }, Date.now());
+  print(options, { entry, finished, copy, help }, () =>
+    [shownText({ entry, finished, copy }), ...(help === undefined ? [] : ['', cleanLines(`To do: ${help}.`)])].join(
+      '\n',
+    ),
+  );
 }
 
 type Shown = { entry: Entry; finished: boolean; copy?: true | undefined };

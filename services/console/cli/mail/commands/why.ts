@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { formatTime } from '#shared/units.ts';
 import { type Answers, askWhy } from '../../../reports/mail/why/ask.ts';
 import type { Explanation, MailFacts } from '../../../reports/mail/why/facts.ts';
-import { explained, unknownExplained } from '../../../reports/mail/why/sentence.ts';
+import { adviceText, explained, unknownExplained } from '../../../reports/mail/why/sentence.ts';
 import { type CommonOptions, openCaller, parseCount, print, withCommon } from '../../context.ts';
 import { EXIT } from '../../exit.ts';
 import { cleanLines, pairs, table } from '../../table.ts';
@@ -44,9 +44,9 @@ async function why(what: string, options: WhyOptions): Promise<void> {
 
 function textOf(what: string, { asked, more }: Answers, told: readonly Told[]): string {
   const [only, ...others] = told;
-  if (only === undefined) return unknownExplained(asked).sentence;
-  if (others.length === 0) return [only.explanation.sentence, '', factsText(only)].join('\n');
-  const lines = told.flatMap(({ facts, explanation }) => ['', headOf(facts), explanation.sentence]);
+  if (only === undefined) return adviceText(unknownExplained(asked));
+  if (others.length === 0) return [adviceText(only.explanation), '', factsText(only)].join('\n');
+  const lines = told.flatMap(({ facts, explanation }) => ['', headOf(facts), adviceText(explanation)]);
   const rest = more ? ['', `… and more: --limit ${told.length * 10}, or "sealpost queue find ${what}"`] : [];
   return [`${told.length} mails of ${what}, newest first:`, ...lines, ...rest].join('\n');
 }

@@ -63,10 +63,13 @@ const OURS: Readonly<Record<string, WaitingCause>> = {
 /** Of what is said of a host: with 454 these are our words, or those of the host about the same. */
 const OF_TLS: ReadonlySet<string> = new Set(['7.4', '7.5', '7.10', '7.11', '7.30']);
 
+/** Of AUTH alone (RFC 4954 §6). */
+const OF_AUTH: ReadonlySet<number> = new Set([432, 534, 535, 538]);
+
 export function deferredCause({ host, reply: { code, enhanced, text } }: Deferred['outcome']): WaitingCause {
   const detail = enhanced?.slice(2) ?? '';
   if ((code === 454 || code === 550) && OF_TLS.has(detail)) return 'tls-missing';
-  if (code === 454 && detail === '7.0') return 'login-failed';
+  if ((code === 454 && detail === '7.0') || OF_AUTH.has(code)) return 'login-failed';
   if (host !== undefined) {
     if (code !== 451) return 'deferred-by-host';
     if (detail === '4.1' && text.startsWith('cannot connect to ')) return 'unreachable';

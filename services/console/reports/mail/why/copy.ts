@@ -26,6 +26,10 @@ export function copyExplained({ queueId, holder, copy, ownerAnswers }: CopiedMai
   return {
     cause: 'owner-silent',
     sentence: `The mail is in the queue of ${owner}, which does not answer; ${holder} has its second copy, and ${when}.`,
+    help:
+      takeOver === undefined
+        ? `start ${owner}, or see that NATS runs: "sealpost cluster status" says what is away`
+        : `start ${owner}, which then delivers it, or wait until ${holder} does`,
     ...place,
     takenOverFrom: owner,
     ...(takeOver !== undefined && { until: takeOver }),
@@ -34,5 +38,6 @@ export function copyExplained({ queueId, holder, copy, ownerAnswers }: CopiedMai
 
 export function damagedExplained({ node, queueId }: DamagedMail): Explanation {
   const sentence = `The mail is damaged on the disk of ${node}, which has set it aside and does not deliver it; its sender was not told.`;
-  return { cause: 'damaged', sentence, node, queueId };
+  const help = '"sealpost doctor" names its sender and recipients as far as they are known, and what to do';
+  return { cause: 'damaged', sentence, help, node, queueId };
 }

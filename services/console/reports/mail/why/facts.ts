@@ -35,11 +35,13 @@ export type Asked = {
 
 /**
  * One sentence for people, and the same for programs. `cause` is stable; the other fields are there where they make sense:
- * `until` is when something happens next, `reply` the words that decided.
+ * `help` is what to do, a clause without its full stop, `until` is when something happens next, `reply` the words that
+ * decided.
  */
 export type Explanation = {
   cause: Cause;
   sentence: string;
+  help?: string;
   node?: string;
   queueId?: string;
   recipient?: string;

@@ -1,17 +1,21 @@
 import { formatReply } from '#shared/mail/reply.ts';
 import { formatTime } from '#shared/units.ts';
 import type { DoorCause, Explanation, RefusedAtDoor } from './facts.ts';
+import { refusalHelp } from './help.ts';
 
 /** Why a listener refused a mail, in one sentence. Pure. */
 
-export function refusalExplained({ node, refusal }: RefusedAtDoor): Explanation {
+export function refusalExplained(facts: RefusedAtDoor): Explanation {
+  const { node, refusal } = facts;
   const { client, reply, step, queueId } = refusal;
   const cause = doorCause(refusal);
   const name = client.helo ?? client.name;
   const peer = `${client.address}${name === undefined ? '' : ` (${name})`}`;
+  const help = refusalHelp(facts);
   return {
     cause,
     sentence: `${textOf(cause, node, refusal, peer)}.`,
+    ...(help !== undefined && { help }),
     ...{ node, step, client: client.address },
     ...(reply !== undefined && { reply: formatReply(reply) }),
     ...(queueId !== undefined && { queueId }),

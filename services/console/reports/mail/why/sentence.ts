@@ -4,6 +4,7 @@ import { formatDuration, formatTime } from '#shared/units.ts';
 import { isOpen, waitingCause } from './cause.ts';
 import { copyExplained, damagedExplained } from './copy.ts';
 import type { Asked, Explanation, LeftCause, LeftMail, MailFacts, QueuedMail, WaitingCause } from './facts.ts';
+import { waitingHelp } from './help.ts';
 import { nextText } from './next-attempt.ts';
 import { refusalExplained } from './refusal.ts';
 import { reroutedBy, reroutedText } from './rerouted.ts';
@@ -80,9 +81,11 @@ function queuedExplained(facts: QueuedMail, now: number, about: string | undefin
   const took = takeOverText(entry);
   const next = last !== undefined && entry.state !== 'hold' ? last.nextAttempt : undefined;
   const until = recipient.suspended?.until ?? next;
+  const help = waitingHelp(cause, facts, recipient);
   return {
     cause,
     sentence: `The mail for ${forWhom(entry, recipient, others)} waits in the queue of ${entry.node}${took}: ${waitText(cause, facts, recipient, now)}${reroutedText(entry, recipient, false)}.`,
+    ...(help !== undefined && { help }),
     ...common(entry, recipient),
     ...(until !== undefined && { until }),
     ...(last?.outcome.host !== undefined && { host: last.outcome.host }),
@@ -102,24 +105,23 @@ function waitText(cause: WaitingCause, { entry, queued }: QueuedMail, recipient:
   const since = entry.hold === undefined ? '' : ` since ${formatTime(entry.hold.at)}`;
   const said = last === undefined ? '' : quoted(last.outcome.reply.text);
   const next = last === undefined ? '' : `; ${nextText(recipient, last, now)}`;
-  const release = `"sealpost queue release ${entry.queueId}" lets it go`;
   switch (cause) {
     case 'held-by-operator':
-      return `an operator holds it${since}; ${release}`;
+      return `an operator holds it${since}`;
     case 'held-by-filter':
-      return `a mail filter held it${since}${filtersText(entry.filters)}; ${release}`;
+      return `a mail filter held it${since}${filtersText(entry.filters)}`;
     case 'held-by-rule':
-      return `the rule "${entry.hold?.rule ?? ''}" held it${since}; ${release}`;
+      return `the rule "${entry.hold?.rule ?? ''}" held it${since}`;
     case 'suspended':
-      return `${suspendedText(recipient.suspended)}; "sealpost queue resume" lets it go`;
+      return suspendedText(recipient.suspended);
     case 'held-for-tls':
-      return `it is held${since}, because no host can do what it asks of TLS: ${said}; ${release} to be tried again`;
+      return `it is held${since}, because no host can do what it asks of TLS: ${said}`;
     case 'dead-letter':
-      return `delivery failed, and it is held${since}, because it has the null reverse-path and cannot be returned: ${said}; ${release} to be tried again`;
+      return `delivery failed, and it is held${since}, because it has the null reverse-path and cannot be returned: ${said}`;
     case 'held-for-archive':
-      return `the archive of rule "${entry.hold?.rule ?? ''}" does not take its copy, and it is held${since}: ${said}; ${release} to be tried again`;
+      return `the archive of rule "${entry.hold?.rule ?? ''}" does not take its copy, and it is held${since}: ${said}`;
     case 'held':
-      return `it is held; ${release}`;
+      return `it is held`;
     case 'store-failing':
       return `the store of this node takes no writes, and no attempt begins until it does: ${quoted(queued.storeFailure ?? '')}`;
     case 'blocked':
@@ -142,7 +144,7 @@ function troubleText(
   { nextHop }: Recipient,
   last: Extract<Recipient['status'], { state: 'deferred' }> | undefined,
 ): string {
-  if (last === undefined) return 'no route leads to its domain; "sealpost config check" looks at the routes';
+  if (last === undefined) return 'no route leads to its domain';
   const { host, reply, at } = last.outcome;
   const said = quoted(reply.text);
   const tried = `attempt ${last.attempts}, at ${formatTime(at)}`;
@@ -236,6 +238,11 @@ function noticeText({ notices = [], reversePath }: Entry): string {
     : '; no notice was sent to its sender';
 }
 
+/** The sentence with what to do, for people. */
+export function adviceText({ sentence, help }: Pick<Explanation, 'sentence' | 'help'>): string {
+  return help === undefined ? sentence : `${sentence} To do: ${help}.`;
+}
+
 /** Nothing was found. */
 export function unknownExplained({ what, answered, silent, keep, refusalsSince }: Asked): Explanation {
   const kept = keep === undefined ? '' : `; receipts are kept for ${formatDuration(keep)}`;
@@ -245,7 +252,10 @@ export function unknownExplained({ what, answered, silent, keep, refusalsSince }
     answered.length === 0 ? 'no node answers' : `neither queue, receipts nor refusals of ${list(answered)} have it`;
   const missing =
     silent.length === 0 ? '' : `; ${list(silent.map(({ node }) => node))} did not answer, and may know of it`;
-  return { cause: 'unknown', sentence: `Nothing is known of ${what}: ${asked}${missing}${kept}${refusals}.` };
+  const sentence = `Nothing is known of ${what}: ${asked}${missing}${kept}${refusals}.`;
+  if (silent.length === 0) return { cause: 'unknown', sentence };
+  const help = `start ${list(silent.map(({ node }) => node))}, which then delivers what it has, and ask again; "sealpost cluster status" says what else is away`;
+  return { cause: 'unknown', sentence, help };
 }
 
 function list(names: readonly string[]): string {

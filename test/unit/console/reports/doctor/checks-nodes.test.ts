@@ -33,7 +33,7 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     'copies-held',
     'error',
     'rule legal',
-    /does not take the copies of 3 messages, the oldest of 2d ago: they are held.*queue release/,
+    /does not take the copies of 3 messages, the oldest of 2d ago: they are held.*queue list --state hold" names each/,
   ],
   [
     'mail that a rule holds',
@@ -41,7 +41,7 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     'mail-held',
     'note',
     'rule court',
-    /holds a message of 2d ago.*queue release.*queue remove/,
+    /holds a message of 2d ago.*queue list --state hold" names each/,
   ],
   [
     'copies that an archive has not taken for a day',
@@ -245,19 +245,19 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     'enforce-without-key',
     'error',
     'a.example',
-    /its mail waits.*keys create a\.example/,
+    /its mail waits.*"sealpost keys create a\.example s\d{8}" makes a key/,
   ],
   [
     '… because the selectors forbid it',
     {
       ...domains({ name: 'example.com', signing: { mode: 'enforce', selectors: ['s1'] } }),
       keys: [],
-      stored: [keyStatus({ selector: 's2' }), keyStatus({ state: 'proven' })],
+      stored: [keyStatus({ selector: 's2' }), keyStatus({ state: 'retired' })],
     },
     'enforce-without-key',
     'error',
     'example.com',
-    /no active key that may sign/,
+    /no active key that may sign.*name s2, which is active, in signing\.selectors of example\.com/,
   ],
   [
     '… as another domain',

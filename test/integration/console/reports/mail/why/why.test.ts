@@ -113,7 +113,7 @@ test('why, asked on another node', { ...needs('nats-server', 'named'), timeout: 
       .client('router')
       ['directive-set']({ ...about, by: 'root on edge-2', reason: 'moving', forMs: 60_000 });
     const suspended = await site.becomes(ids.get('connection refused') ?? '', 'suspended');
-    assert.match(suspended.sentence, /: the mail to refused\.test is suspended by root on edge-2 until .*: moving; /);
+    assert.match(suspended.sentence, /: the mail to refused\.test is suspended by root on edge-2 until .*: moving\.$/);
     assert.ok((suspended.until ?? 0) > Date.now());
     await site
       .node(2)
@@ -124,10 +124,7 @@ test('why, asked on another node', { ...needs('nats-server', 'named'), timeout: 
     const id = ids.get('connection refused') ?? '';
     const router = site.named((await why(id)).node).client('router');
     await router['message-hold']({ queueId: id });
-    assert.match(
-      (await site.becomes(id, 'held-by-operator')).sentence,
-      /: an operator holds it since .* lets it go\.$/,
-    );
+    assert.match((await site.becomes(id, 'held-by-operator')).sentence, /: an operator holds it since [^;]*\.$/);
     await router['message-release']({ queueId: id });
     await site.becomes(id, 'unreachable');
     await router['message-remove']({ queueId: id, notify: true });

@@ -55,7 +55,6 @@ const refused = (more: Partial<RefusedAtDoor['refusal']>): RefusedAtDoor => ({
 
 const WAITS = 'The mail for <bob@far.test> waits in the queue of edge-1';
 const NEXTLY = 'the next attempt is in 4m, at N';
-const RELEASE = '"sealpost queue release 0000000000000001" lets it go';
 const HELD = { state: 'hold' } as const;
 const BOUNCED = reply(550, '5.1.1', 'no such user');
 const NOTICE = { notices: [{ queueId: 'N1', kind: 'failed' as const, to: 'a@example.com', at: AT }] };
@@ -201,6 +200,12 @@ const TABLE: [what: string, facts: MailFacts, cause: string, sentence: string][]
     `${WAITS}: there is no address to send it to, or from: "host relay.test of the route has no address"; ${NEXTLY}.`,
   ],
   [
+    'a log-in that the host refuses',
+    queued(entry({}, to(deferred(reply(535, '5.7.8', 'wrong password'), HOST)))),
+    'login-failed',
+    `${WAITS}: the log-in of the route failed at ${HOST}: "wrong password"; ${NEXTLY}.`,
+  ],
+  [
     'a full disk',
     queued(entry({}, to(deferred(reply(452, '4.3.1', 'no space left'))))),
     'disk-full',
@@ -252,19 +257,19 @@ const TABLE: [what: string, facts: MailFacts, cause: string, sentence: string][]
     'held by an operator',
     queued(entry({ ...HELD, hold: { by: 'operator', at: AT } }, to(WAITING))),
     'held-by-operator',
-    `${WAITS}: an operator holds it since T; ${RELEASE}.`,
+    `${WAITS}: an operator holds it since T.`,
   ],
   [
     'held by a filter',
     queued(entry({ ...HELD, hold: { by: 'filter', at: AT }, filters: { odd: 'quarantine: odd' } }, to(WAITING))),
     'held-by-filter',
-    `${WAITS}: a mail filter held it since T (odd: quarantine: odd); ${RELEASE}.`,
+    `${WAITS}: a mail filter held it since T (odd: quarantine: odd).`,
   ],
   [
     'held by a rule',
     queued(entry({ ...HELD, hold: { by: 'rule', rule: 'strange attachments', at: AT } }, to(WAITING))),
     'held-by-rule',
-    `${WAITS}: the rule "strange attachments" held it since T; ${RELEASE}.`,
+    `${WAITS}: the rule "strange attachments" held it since T.`,
   ],
   [
     'suspended',
@@ -280,13 +285,13 @@ const TABLE: [what: string, facts: MailFacts, cause: string, sentence: string][]
       ),
     ),
     'suspended',
-    `${WAITS}: the mail to far.test is suspended by root on edge-2 until N: moving; "sealpost queue resume" lets it go.`,
+    `${WAITS}: the mail to far.test is suspended by root on edge-2 until N: moving.`,
   ],
   [
     'held for want of TLS',
     queued(entry({ ...HELD, hold: { by: 'tls', at: AT } }, to(deferred(reply(550, '5.7.10', 'no TLS'), HOST)))),
     'held-for-tls',
-    `${WAITS}: it is held since T, because no host can do what it asks of TLS: "no TLS"; ${RELEASE} to be tried again.`,
+    `${WAITS}: it is held since T, because no host can do what it asks of TLS: "no TLS".`,
   ],
   [
     'a dead letter',
@@ -297,7 +302,7 @@ const TABLE: [what: string, facts: MailFacts, cause: string, sentence: string][]
       ),
     ),
     'dead-letter',
-    `${WAITS}: delivery failed, and it is held since T, because it has the null reverse-path and cannot be returned: "no such user"; ${RELEASE} to be tried again.`,
+    `${WAITS}: delivery failed, and it is held since T, because it has the null reverse-path and cannot be returned: "no such user".`,
   ],
   [
     'a copy for an archive',
@@ -305,14 +310,14 @@ const TABLE: [what: string, facts: MailFacts, cause: string, sentence: string][]
       entry({ ...HELD, hold: { by: 'journal', rule: 'all', at: AT } }, to(deferred(BOUNCED, HOST), { dead: true })),
     ),
     'held-for-archive',
-    `${WAITS}: the archive of rule "all" does not take its copy, and it is held since T: "no such user"; ${RELEASE} to be tried again.`,
+    `${WAITS}: the archive of rule "all" does not take its copy, and it is held since T: "no such user".`,
   ],
-  ['held by the version before', queued(entry(HELD, to(WAITING))), 'held', `${WAITS}: it is held; ${RELEASE}.`],
+  ['held by the version before', queued(entry(HELD, to(WAITING))), 'held', `${WAITS}: it is held.`],
   [
     'a dead letter of the version before',
     queued(entry(HELD, to(deferred(BOUNCED, HOST), { dead: true }))),
     'dead-letter',
-    `${WAITS}: delivery failed, and it is held, because it has the null reverse-path and cannot be returned: "no such user"; ${RELEASE} to be tried again.`,
+    `${WAITS}: delivery failed, and it is held, because it has the null reverse-path and cannot be returned: "no such user".`,
   ],
   [
     'taken over, and waiting',
@@ -492,6 +497,7 @@ test('why: fields for programs', () => {
   assert.deepEqual(fields, {
     ...{ cause: 'deferred-by-host', node: 'edge-1', queueId: '0000000000000001', recipient: 'bob@far.test' },
     ...{ until: NEXT, host: HOST, reply: '450 4.2.0 later' },
+    help: `wait, since it is tried again by itself, or see that ${HOST} takes it; then "sealpost queue retry 0000000000000001" tries it immediately`,
   });
 });
 
