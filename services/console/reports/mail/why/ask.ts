@@ -37,6 +37,7 @@ class Inquiry {
   readonly asked: Asked;
   readonly #cluster: Cluster;
   readonly #what: string;
+  readonly #members: readonly Member[];
   readonly #routers: Routers;
   readonly #listeners: Routers;
   readonly #silent = new Map<string, string>();
@@ -45,6 +46,7 @@ class Inquiry {
   constructor(cluster: Cluster, members: readonly Member[], what: string) {
     this.#cluster = cluster;
     this.#what = what;
+    this.#members = members;
     this.#routers = nodesOf(members, 'router');
     this.#listeners = nodesOf(members, 'listener');
     if (this.#routers.up.length === 0 && this.#listeners.up.length === 0) {
@@ -96,8 +98,11 @@ class Inquiry {
     return { found, more: pages.flat().some(({ more }) => more) };
   }
 
-  /** How long receipts are kept. */
+  /** How long receipts are kept, and which routers were stopped with what they have. */
   async place(): Promise<void> {
+    const stopped = this.#members.filter((m) => m.stopped && m.state === 'gone' && m.services.includes('router'));
+    for (const { node } of stopped)
+      if (!this.#routers.up.includes(node)) this.#fellSilent(node, new Error('its router was stopped'));
     await this.#places('');
   }
 
