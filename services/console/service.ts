@@ -1,5 +1,6 @@
 import type { Service } from '#shared/contract.ts';
 import { type ConsoleContract, consoleContract } from './contract.ts';
+import { BlockedUsers } from './http/blocked-users.ts';
 import { ConfiguredServer } from './http/configured-server.ts';
 import { type ConsoleDeps, type HttpDeps, originOf } from './http/deps.ts';
 import { LINK_VALID_MS, Links } from './http/links.ts';
@@ -27,6 +28,7 @@ export function createConsoleService(given: ConsoleDeps): Service<ConsoleContrac
   return {
     contract: consoleContract,
     async start() {
+      deps.blocked.start();
       deps.sessions.start();
       deps.traffic.start();
       await server.open();
@@ -34,6 +36,7 @@ export function createConsoleService(given: ConsoleDeps): Service<ConsoleContrac
     async stop() {
       deps.traffic.stop();
       deps.sessions.stop();
+      deps.blocked.stop();
       await server.stop();
     },
     handlers: {
@@ -57,10 +60,12 @@ export function createConsoleService(given: ConsoleDeps): Service<ConsoleContrac
 function createHttpDeps(given: ConsoleDeps): HttpDeps {
   const { settings, log, clientsOf } = given;
   const clients = clientsOf('the console');
+  const blocked = new BlockedUsers(clients, log);
   const examination = new KeptExamination(clients, () => settings.current);
   return {
     ...given,
-    sessions: new Sessions(settings),
+    blocked,
+    sessions: new Sessions(settings, blocked),
     links: new Links(),
     traffic: new TrafficWatch({ clients, node: settings.current.node.name, examination, log }),
     origin: () => originOf(settings.current),

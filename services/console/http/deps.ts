@@ -7,6 +7,7 @@ import { Bounds, type Person } from '../api/access.ts';
 import type { Asked } from '../api/route.ts';
 import type { Clients } from '../reports/clients.ts';
 import type { TrafficWatch } from '../reports/traffic/watch.ts';
+import type { BlockedUsers } from './blocked-users.ts';
 import type { Links } from './links.ts';
 import type { Sessions } from './sessions.ts';
 
@@ -20,6 +21,7 @@ export type ConsoleDeps = {
 };
 
 export type HttpDeps = ConsoleDeps & {
+  blocked: BlockedUsers;
   sessions: Sessions;
   links: Links;
   traffic: TrafficWatch;

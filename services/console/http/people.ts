@@ -8,7 +8,8 @@ import type { Person } from '../api/access.ts';
  * counts immediately, and whoever is not in it any more is signed out.
  */
 export type Proof =
-  | { by: 'password' | 'openid'; user: string }
+  /** `user`: as the entry of `console.people` has it. `names`: all by which the user is known. */
+  | { by: 'password' | 'openid'; user: string; names: readonly string[] }
   | { by: 'token'; name: string; digest: Buffer }
   /** From an operator at the command line, for one session. */
   | ({ by: 'link' } & Person);
@@ -49,5 +50,5 @@ export function userProof(
 ): Proof | undefined {
   const keys = names.map(userKey);
   const entry = section?.people.find(({ user }) => keys.includes(userKey(user)));
-  return entry && { by, user: entry.user };
+  return entry && { by, user: entry.user, names: [entry.user, ...names] };
 }

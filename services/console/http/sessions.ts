@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import type { Settings } from '#cluster/config/settings.ts';
 import type { Person } from '../api/access.ts';
+import type { BlockedUsers } from './blocked-users.ts';
 import { digestOf, type Proof, personOf } from './people.ts';
 
 /**
  * The sessions of people in their browsers, in the memory of this process.
  *
- *   open → (sign-out | idle for too long | too old | no entry in the configuration any more | room is needed) ended
+ *   open → (sign-out | idle for too long | too old | no entry in the configuration any more | blocked | room is needed) ended
  *
  * A browser has the id in a cookie; here is only its digest, which opens nothing. When a session ends, so does what it has
  * open. Open streams do not keep a session from being idle: a page left open is nobody at work.
@@ -28,13 +29,15 @@ export type Session = {
 
 export class Sessions {
   readonly #settings: Settings;
+  readonly #blocked: Pick<BlockedUsers, 'has'>;
   /** By the digest of their ids, in the order in which they were opened. */
   readonly #open = new Map<string, Session>();
   #timer: NodeJS.Timeout | undefined;
   #unfollow = (): unknown => undefined;
 
-  constructor(settings: Settings) {
+  constructor(settings: Settings, blocked: Pick<BlockedUsers, 'has'>) {
     this.#settings = settings;
+    this.#blocked = blocked;
   }
 
   start(): void {
@@ -83,7 +86,8 @@ export class Sessions {
   /** Ends it where it has ended. */
   #personOf(session: Session): Person | undefined {
     const { current } = this.#settings;
-    const person = personOf(session.proof, current);
+    const { proof } = session;
+    const person = 'names' in proof && this.#blocked.has(proof.names) ? undefined : personOf(proof, current);
     const { idle = 0, longest = 0 } = current.console?.sessions ?? {};
     const now = performance.now();
     if (person !== undefined && now - session.used < idle && now - session.opened < longest) return person;

@@ -1,14 +1,16 @@
 import { z } from 'zod';
 import { parseNetwork } from '#shared/address/ip-address.ts';
-import { UserEntry } from '#shared/directory/entries.ts';
+import { Block, UserEntry } from '#shared/directory/entries.ts';
 import { AliasRecord, GroupRecord } from '#shared/directory/records.ts';
-import { PermittedSender, UserName } from '#shared/directory/values.ts';
+import { BlockReason, MailAddress, PermittedSender, UserName } from '#shared/directory/values.ts';
 
 /** Users, aliases, groups and locks. Times are ms since 1970. */
 
 export const UserListed = UserEntry.omit({ kind: true }).extend({
   /** `file`: of the users file of the node that answers, which is changed there alone; its app passwords are not listed. */
   place: z.enum(['cluster', 'file']),
+  /** The user logs in nowhere. */
+  blocked: Block.omit({ name: true }).partial({ since: true }).optional(),
 });
 export type UserListed = z.infer<typeof UserListed>;
 
@@ -21,6 +23,8 @@ export const UserListReply = z.object({
   file: z.object({ path: z.string(), problem: z.string().optional() }).optional(),
   /** LDAP servers, whose users cannot be listed. */
   ldap: z.array(z.string()),
+  /** Who is blocked and not among the users: of LDAP, of users files of other nodes, or of nobody now. */
+  blocked: z.array(Block),
   /** The directory has no entry yet: with the first, recipients of local domains must be in a directory. */
   first: z.boolean(),
 });
@@ -49,8 +53,22 @@ export const NewAppPassword = z.strictObject({
 export const AppPasswordMade = z.object({ password: z.string() });
 export type AppPasswordMade = z.infer<typeof AppPasswordMade>;
 
-export const ListsReply = z.object({ aliases: z.array(AliasRecord), groups: z.array(GroupRecord) });
+export const BlockUser = z.strictObject({ reason: BlockReason.default('') });
+
+export const ListsReply = z.object({
+  aliases: z.array(AliasRecord),
+  groups: z.array(GroupRecord),
+  /** As for users. */
+  first: z.boolean(),
+});
 export type ListsReply = z.infer<typeof ListsReply>;
+
+export const AliasParam = z.object({ address: MailAddress });
+export const GroupParam = z.object({ group: z.string().min(1).max(255) });
+export const NewTargets = AliasRecord.pick({ targets: true }).strict();
+export const NewAlias = AliasRecord.omit({ kind: true }).strict();
+export const NewGroup = GroupRecord.omit({ kind: true }).strict();
+export const GroupChange = NewGroup.omit({ name: true });
 
 const LockShown = z.object({
   user: z.string().optional(),

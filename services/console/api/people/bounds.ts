@@ -13,6 +13,15 @@ export function isHers({ bounds }: Pick<Asked, 'bounds'>, { addresses, onBehalfO
   return addresses.length > 0 && [...addresses, ...onBehalfOf].every((address) => bounds.hasAddress(address));
 }
 
+/** A group without addresses is one of the whole cluster. */
+export function isHerGroup(
+  { bounds }: Pick<Asked, 'bounds'>,
+  { addresses }: { addresses: readonly string[] },
+): boolean {
+  if (bounds.domains === undefined) return true;
+  return addresses.length > 0 && addresses.every((address) => bounds.hasAddress(address));
+}
+
 /** Fails with `forbidden` where she may not see this user. */
 export function demandSeen({ bounds }: Pick<Asked, 'bounds'>, user: User): void {
   if (isHers({ bounds }, user)) return;

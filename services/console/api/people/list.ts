@@ -1,9 +1,11 @@
 import { listUsers } from '#cluster/config/users/edit.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
+import { userKey } from '#shared/directory/values.ts';
 import { errorText } from '#shared/errors.ts';
 import type { CredentialStore } from '../../reports/keys/key-list.ts';
+import { allBlocks, byName } from '../../reports/people/blocks.ts';
 import { allEntries, isEmpty } from '../../reports/people/entries.ts';
-import type { ListsReply, UserListed, UserListReply } from '../../schemas/people.ts';
+import type { UserListed, UserListReply } from '../../schemas/people.ts';
 import type { Asked } from '../route.ts';
 import { isHers } from './bounds.ts';
 
@@ -14,15 +16,23 @@ export const storeOf = ({ clients }: Asked): CredentialStore => clients.client(c
 export async function everyone(context: Asked): Promise<UserListReply> {
   const { users: path, ldap } = context.config.directory;
   const store = storeOf(context);
-  const [{ entries, node, behind }, local] = await Promise.all([
+  const [{ entries, node, behind }, blocks, local] = await Promise.all([
     allEntries(store, 'user'),
+    allBlocks(store),
     path === undefined ? undefined : usersOfFile(path),
   ]);
   const cluster = entries.map((entry): UserListed => ({ ...entry, place: 'cluster' }));
+  const known = byName(blocks);
+  const all = [...cluster, ...(local?.users ?? [])].map((user): UserListed => {
+    const blocked = known.get(userKey(user.name)) ?? user.blocked;
+    return blocked === undefined ? user : { ...user, blocked };
+  });
+  const listed = new Set(all.map(({ name }) => userKey(name)));
   return {
     node,
     behind,
-    users: [...cluster, ...(local?.users ?? [])].filter((user) => isHers(context, user)),
+    users: all.filter((user) => isHers(context, user)),
+    blocked: context.bounds.domains === undefined ? blocks.filter(({ name }) => !listed.has(userKey(name))) : [],
     ...(local && { file: local.file }),
     ldap: ldap?.urls ?? [],
     first: entries.length === 0 && (await isEmpty(store)),
@@ -41,19 +51,4 @@ async function usersOfFile(path: string): Promise<OfFile> {
   } catch (error) {
     return { users: [], file: { path, problem: errorText(error) } };
   }
-}
-
-export async function lists(context: Asked): Promise<ListsReply> {
-  const { bounds } = context;
-  const store = storeOf(context);
-  const [aliases, groups] = await Promise.all([allEntries(store, 'alias'), allEntries(store, 'group')]);
-  return {
-    aliases: aliases.entries.filter(({ address }) => bounds.hasAddress(address)),
-    // A group without addresses is one of the whole cluster.
-    groups: groups.entries.filter(
-      ({ addresses }) =>
-        bounds.domains === undefined ||
-        (addresses.length > 0 && addresses.every((address) => bounds.hasAddress(address))),
-    ),
-  };
 }

@@ -1,10 +1,11 @@
 import { z } from 'zod';
+import { userKey } from '#shared/directory/values.ts';
 import { Secret } from '#shared/secret.ts';
+import { allBlocks, byName } from '../../reports/people/blocks.ts';
 import { addAppPassword, sealedPassword } from '../../reports/people/passwords.ts';
 import {
   AppPasswordMade,
   AppPasswordParam,
-  ListsReply,
   NewAddresses,
   NewAppPassword,
   NewPassword,
@@ -14,8 +15,10 @@ import {
   UserParam,
 } from '../../schemas/people.ts';
 import { type Asked, route } from '../route.ts';
+import { blockRoutes } from './blocks.ts';
 import { demandChange, demandSeen, userOf } from './bounds.ts';
-import { everyone, lists, storeOf } from './list.ts';
+import { everyone, storeOf } from './list.ts';
+import { listRoutes } from './lists.ts';
 import { lockRoutes } from './locks.ts';
 
 /**
@@ -51,9 +54,11 @@ const userRoutes = [
     params: UserParam,
     reply: UserListed,
     handler: async (context): Promise<UserListed> => {
-      const user = await userOf(storeOf(context), context.params.user);
+      const store = storeOf(context);
+      const user = await userOf(store, context.params.user);
       demandSeen(context, user);
-      return { ...user, place: 'cluster' };
+      const blocked = byName(await allBlocks(store)).get(userKey(user.name));
+      return { ...user, place: 'cluster', ...(blocked && { blocked }) };
     },
   }),
   route({
@@ -153,15 +158,4 @@ const appPasswordRoutes = [
   }),
 ];
 
-const listRoutes = [
-  route({
-    method: 'GET',
-    path: '/api/lists',
-    summary: 'Aliases and groups of the cluster’s directory',
-    ...LOOK,
-    reply: ListsReply,
-    handler: lists,
-  }),
-];
-
-export const peopleRoutes = [...userRoutes, ...appPasswordRoutes, ...listRoutes, ...lockRoutes];
+export const peopleRoutes = [...userRoutes, ...blockRoutes, ...appPasswordRoutes, ...listRoutes, ...lockRoutes];

@@ -18,11 +18,12 @@ function settingsWith({ idle = 60_000, longest = 3_600_000, people = PEOPLE } = 
   return new Settings(config);
 }
 
-const proofOf = (user: string): Proof => ({ by: 'password', user });
+const proofOf = (user: string, ...others: string[]): Proof => ({ by: 'password', user, names: [user, ...others] });
+const NOBODY = { has: () => false };
 
 describe('sessions', () => {
   test('are found by their id alone', () => {
-    const sessions = new Sessions(settingsWith());
+    const sessions = new Sessions(settingsWith(), NOBODY);
     const id = sessions.begin(proofOf('alice'));
     assert.match(id, /^[\w-]{43}$/);
     const found = sessions.use(id);
@@ -33,7 +34,7 @@ describe('sessions', () => {
 
   test('end when they are idle, and when they are old', async () => {
     for (const limits of [{ idle: 20 }, { longest: 20 }]) {
-      const sessions = new Sessions(settingsWith(limits));
+      const sessions = new Sessions(settingsWith(limits), NOBODY);
       const id = sessions.begin(proofOf('alice'));
       let ended = false;
       sessions.use(id)?.session.streams.add(() => {
@@ -48,7 +49,7 @@ describe('sessions', () => {
 
   test('end with the entry of their person, as soon as the configuration changes', () => {
     const settings = settingsWith();
-    const sessions = new Sessions(settings);
+    const sessions = new Sessions(settings, NOBODY);
     sessions.start();
     const [alice, victor] = [sessions.begin(proofOf('alice')), sessions.begin(proofOf('victor'))];
     let ended = false;
@@ -63,8 +64,19 @@ describe('sessions', () => {
     assert.equal(sessions.count, 0);
   });
 
+  test('end when their person is blocked, by whichever name, and those of links go on', () => {
+    const blocked = new Set<string>();
+    const sessions = new Sessions(settingsWith(), { has: (names) => names.some((name) => blocked.has(name)) });
+    const [alice, victor] = [sessions.begin(proofOf('alice', 'a.smith')), sessions.begin(proofOf('victor'))];
+    const link = sessions.begin({ by: 'link', name: 'alice', role: 'operator' });
+    blocked.add('a.smith').add('alice');
+    assert.equal(sessions.use(alice), undefined);
+    assert.notEqual(sessions.use(victor), undefined);
+    assert.notEqual(sessions.use(link), undefined);
+  });
+
   test('of one person are bounded, and push out none of others', () => {
-    const sessions = new Sessions(settingsWith());
+    const sessions = new Sessions(settingsWith(), NOBODY);
     const victor = sessions.begin(proofOf('victor'));
     const first = sessions.begin(proofOf('alice'));
     for (let i = 0; i < 50; i++) sessions.begin(proofOf('alice'));

@@ -1,16 +1,12 @@
 import type { AppPasswordMade, UserListed } from '#services/console/schemas/people.ts';
 import { html, useRef, useState } from '/vendor/preact.js';
-import { Note } from '../../kit/badge.ts';
 import { Copyable } from '../../kit/copy.ts';
 import { Dialog, FormDialog } from '../../kit/dialog.ts';
 import { TextField } from '../../kit/form.ts';
 import { post, put, segment } from '../../state/api.ts';
+import { FirstEntry, type FormProps, lines } from './fields.ts';
 
 /** What is asked before a user is added or changed. */
-
-type FormProps = { onClose: () => void; after: () => unknown };
-
-const lines = (text: string): string[] => text.split(/[\s,]+/).filter((line) => line !== '');
 
 const ADDRESSES =
   'One a line. The user receives mail for them and may send as them; @example.com lets send as any of it.';
@@ -25,10 +21,7 @@ export function AddUser({ first, onClose, after }: FormProps & { first: boolean 
     after();
   };
   return html`<${FormDialog} title="Add a user" verb="Add the user" onClose=${onClose} submit=${submit} done=${`${name} can log in.`}>
-    ${
-      first &&
-      html`<${Note} tone="warn" title="This is the first entry of the directory.">From now on a recipient of a local domain is refused unless a directory has the address.<//>`
-    }
+    ${first && html`<${FirstEntry} />`}
     <${TextField} label="Name" value=${name} onValue=${setName} required hint="With which the user logs in." />
     <${TextField} label="Password" type="password" value=${password} onValue=${setPassword} required autocomplete="new-password" />
     <${TextField} label="Addresses" value=${addresses} onValue=${setAddresses} rows=${3} required hint=${ADDRESSES} />

@@ -7,24 +7,31 @@ import { remove, segment } from '../../state/api.ts';
 import { type Loaded, useData } from '../../state/data.ts';
 import { go } from '../../state/router.ts';
 import { mayChange, useSession } from '../../state/session.ts';
+import { BlockUser, Unblock } from './blocking.ts';
 import { AddAppPassword, SetAddresses, SetPassword } from './forms.ts';
 import { Login } from './users.ts';
 
 /** A user of the cluster's directory: addresses, password and app passwords. */
 
 const FORMS = { password: SetPassword, addresses: SetAddresses, app: AddAppPassword };
-type Form = keyof typeof FORMS;
+type Form = keyof typeof FORMS | 'block';
 
 export function OneUser({ name }: { name: string }) {
   const found: Loaded<UserListed> = useData<UserListed>(`users/${segment(name)}`, {}, 10_000);
   const [open, setOpen] = useState<Form | undefined>(undefined);
   const user = found.data;
+  const close = (): void => setOpen(undefined);
   const changes = mayChange(useSession()) && user !== undefined;
   const actions =
     changes &&
     html`
       <button type="button" onClick=${() => setOpen('addresses')}>Change addresses</button>
       <button type="button" onClick=${() => setOpen('password')}>Set a password</button>
+      ${
+        user.blocked === undefined
+          ? html`<button type="button" onClick=${() => setOpen('block')}>Block</button>`
+          : html`<${Unblock} name=${user.name} after=${found.reload} />`
+      }
       <${ActionButton} label="Remove" kind="danger" run=${() => remove(`users/${segment(name)}`)} done=${`${name} is removed.`} after=${() => go('/people')} confirm=${{
         title: `Remove ${name}?`,
         text: 'No password of the user is right any more, on all nodes, and mail for the addresses is refused unless another entry has them. Aliases that lead to them stay.',
@@ -36,19 +43,22 @@ export function OneUser({ name }: { name: string }) {
   return html`
     <${PageHead} title=${name} actions=${actions}><a href="/people">All users</a><//>
     ${shown(found, (one) => html`<${Shown} user=${one} changes=${changes} reload=${found.reload} add=${() => setOpen('app')} />`)}
-    ${open && user && html`<${FORMS[open]} user=${user} onClose=${() => setOpen(undefined)} after=${found.reload} />`}
+    ${open === 'block' && user && html`<${BlockUser} name=${user.name} onClose=${close} after=${found.reload} />`}
+    ${open && open !== 'block' && user && html`<${FORMS[open]} user=${user} onClose=${close} after=${found.reload} />`}
   `;
 }
 
 type ShownProps = { user: UserListed; changes: boolean; reload: () => unknown; add: () => void };
 
 function Shown({ user, changes, reload, add }: ShownProps) {
-  const { name, addresses, onBehalfOf, appPasswords } = user;
+  const { name, addresses, onBehalfOf, appPasswords, blocked } = user;
   const button = changes && html`<button type="button" onClick=${add}>Make an app password</button>`;
   return html`
     <${Card} title="User">
       <${Facts} rows=${[
         ['Log-in', html`<${Login} ...${user} />`],
+        ['Blocked since', blocked?.since !== undefined && html`<${Time} at=${blocked.since} />`],
+        ['Why', blocked?.reason ? html`<span class="break">${blocked.reason}</span>` : undefined],
         ['Addresses', addresses.length === 0 ? 'none' : html`<span class="break">${addresses.join(', ')}</span>`],
         [
           'On behalf of',

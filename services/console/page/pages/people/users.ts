@@ -6,7 +6,8 @@ import { Empty, Prose, shown } from '../../kit/layout.ts';
 import { Table } from '../../kit/table.ts';
 import { segment } from '../../state/api.ts';
 import { useData } from '../../state/data.ts';
-import { mayChange, useSession } from '../../state/session.ts';
+import { mayChange, mayChangeAll, useSession } from '../../state/session.ts';
+import { Blocked, BlockUser, OtherBlocks } from './blocking.ts';
 import { AddUser } from './forms.ts';
 
 /** Every user that can be listed. */
@@ -15,14 +16,24 @@ const AGAIN_MS = 10_000;
 
 export function Users() {
   const users = useData<UserListReply>('users', {}, AGAIN_MS);
-  const [open, setOpen] = useState(false);
+  const [open, setOpen] = useState<'add' | 'block' | undefined>(undefined);
+  const session = useSession();
+  const close = { onClose: () => setOpen(undefined), after: users.reload };
   return html`
     ${
-      mayChange(useSession()) &&
-      html`<div class="actions"><button type="button" class="primary" disabled=${users.data === undefined} onClick=${() => setOpen(true)}>Add a user</button></div>`
+      mayChange(session) &&
+      html`<div class="actions">
+        <button type="button" class="primary" disabled=${users.data === undefined} onClick=${() => setOpen('add')}>Add a user</button>
+        ${mayChangeAll(session) && html`<button type="button" onClick=${() => setOpen('block')}>Block by name</button>`}
+      </div>`
     }
     ${shown(users, (reply) => html`<${All} ...${reply} />`)}
-    ${open && html`<${AddUser} first=${users.data?.first ?? false} onClose=${() => setOpen(false)} after=${users.reload} />`}
+    ${
+      users.data &&
+      html`<${OtherBlocks} blocks=${users.data.blocked} changes=${mayChangeAll(session)} after=${users.reload} />`
+    }
+    ${open === 'add' && html`<${AddUser} first=${users.data?.first ?? false} ...${close} />`}
+    ${open === 'block' && html`<${BlockUser} ...${close} />`}
   `;
 }
 
@@ -52,7 +63,8 @@ function Name({ name, place }: UserListed) {
 
 const addressesOf = ({ addresses }: UserListed): string => addresses.join(', ');
 
-export function Login({ hasPassword }: Pick<UserListed, 'hasPassword'>) {
+export function Login({ hasPassword, blocked }: Pick<UserListed, 'hasPassword' | 'blocked'>) {
+  if (blocked !== undefined) return html`<${Blocked} ...${blocked} />`;
   return hasPassword
     ? html`<${Badge} tone="good">password<//>`
     : html`<${Badge} tone="idle" title="The user does not log in with a password of this directory.">no password<//>`;
