@@ -107,10 +107,15 @@ export class MachineCluster implements AsyncDisposable {
     await machine.must(this.block(section, 'systemctl enable'));
   }
 
-  /** The folder `nats` of the one that has the authorities, on all other machines and on itself. */
-  async spreadNats(numbers: readonly number[]): Promise<void> {
-    await this.machine(1).must('rm -rf nats\ncp -r cluster/nats .');
+  /** Copy the folder `nats` of the one that has the authorities to all these machines, itself too. */
+  async carryNats(numbers: readonly number[]): Promise<void> {
+    await this.machine(1).must('cp -r cluster/nats .');
     await this.carry('nats', 1, numbers);
+  }
+
+  /** The same, and have nats-server read it. */
+  async spreadNats(numbers: readonly number[]): Promise<void> {
+    await this.carryNats(numbers);
     for (const number of numbers) await this.machine(number).must(this.block('Add a machine', 'systemctl reload'));
   }
 
