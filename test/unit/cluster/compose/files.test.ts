@@ -3,6 +3,7 @@ import { globSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
+import { DocumentedCommands } from '#test/kit/docs/commands.ts';
 
 /** What must be true of each compose file, and of the examples of `.env` beside them. */
 
@@ -69,6 +70,16 @@ for (const { volume, secrets } of SECRETS) {
     assert.deepEqual(given.toSorted(), readers.toSorted());
   });
 }
+
+test('the router that docs/install/compose.md adds is as the one of compose.yaml', async () => {
+  const documents = await DocumentedCommands.read();
+  const block = documents.yaml('docs/install/compose.md', 'hostname: router-3');
+  const { services, volumes } = parse(block) as { services: Record<string, unknown>; volumes: object };
+  const { 'router-2': second } = parsed('compose.yaml').services ?? {};
+  const third = JSON.parse(JSON.stringify(second).replaceAll('router-2', 'router-3')) as unknown;
+  assert.deepEqual(services, { 'router-3': third });
+  assert.deepEqual(volumes, { 'router-3': null });
+});
 
 /** Variables that compose itself reads. */
 const OF_COMPOSE = ['COMPOSE_FILE'];
