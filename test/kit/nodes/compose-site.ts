@@ -41,17 +41,18 @@ export class ComposeSite implements AsyncDisposable {
     // The user of the containers must get at it.
     await chmod(path, 0o755);
     const port = await freePort();
-    const config = (await readFile(join(root, 'cluster/compose/sealpost.yaml'), 'utf8'))
-      // Published ports lead through the gateway of the network, which is inside only where it is named itself.
-      .replace('172.30.53.', `${RESOLVER_NETWORK}.`)
-      .replace('hosts: []', `hosts: [${SUBNET}.1]`)
-      .replace('routes:', 'routes:\n  - { to: dest.test, via: "smtp://sink:2526", tls: off }');
-    await writeFile(join(path, 'sealpost.yaml'), config, { mode: 0o644 });
     const sink = join(path, 'sink.yaml');
     await writeFile(sink, sinkFile(port));
     const environment = { SEALPOST_CONFIG: path, RESOLVER_NETWORK };
     const project = await ComposeProject.create({ root, files: [sink], environment });
     undo.use(project);
+    const config = (await readFile(join(root, 'cluster/compose/sealpost.yaml'), 'utf8'))
+      // Published ports lead through the gateway of the network, which is inside only where it is named itself.
+      .replace('172.30.53.', `${RESOLVER_NETWORK}.`)
+      .replace('https://localhost:8443', `https://localhost:${project.ports.get(8443)?.[0]}`)
+      .replace('hosts: []', `hosts: [${SUBNET}.1]`)
+      .replace('routes:', 'routes:\n  - { to: dest.test, via: "smtp://sink:2526", tls: off }');
+    await writeFile(join(path, 'sealpost.yaml'), config, { mode: 0o644 });
     return new ComposeSite(project, path, port, undo.move());
   }
 

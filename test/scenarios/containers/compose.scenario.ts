@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { TestBrowser } from '#test/kit/browser/browser.ts';
 import { verifyWithDkimpy } from '#test/kit/dkim/verifiers.ts';
 import { type ComposeProject, docker, needsEngine } from '#test/kit/nodes/compose.ts';
 import { ComposeSite } from '#test/kit/nodes/compose-site.ts';
@@ -28,7 +29,7 @@ const CONNECTIONS = 20;
 const DOMAIN = 'sealpost.test';
 
 test('compose.yaml: three listeners, and one container of each kind killed under load', {
-  ...needsEngine('swaks', 'dkimverify'),
+  ...needsEngine('swaks', 'dkimverify', 'chromium'),
   timeout: 15 * 60_000,
 }, async (t) => {
   await using site = await ComposeSite.create();
@@ -45,10 +46,6 @@ test('compose.yaml: three listeners, and one container of each kind killed under
       else await project.exec(container, 'sealpost', ...check);
     }
     await project.healthy(SERVICES);
-    assert.match(
-      await project.exec('console', 'sealpost', 'console', 'link'),
-      /^https:\/\/localhost:8443\/sign-in\/link#/,
-    );
     await project.operator('keys', 'create', DOMAIN, 's1');
     await waitFor(async () => / active .* 3\/3 /.test(await project.operator('keys', 'list')), {
       what: 'the key to sign everywhere',
@@ -72,6 +69,21 @@ test('compose.yaml: three listeners, and one container of each kind killed under
       'router-2',
       'signer-1',
     ]);
+  });
+
+  await t.test('a browser signs in to the console with the link that it prints, and sees every node', async () => {
+    await using browser = await TestBrowser.start();
+    await using window = await browser.open();
+    const printed = await project.exec('console', 'sealpost', 'console', 'link');
+    const [link = ''] = /^https:\S+/.exec(printed) ?? [];
+    assert.ok(link.startsWith(`https://localhost:${project.ports.get(8443)?.[0]}/sign-in/link#`), printed);
+    await window.page.goto(link);
+    await window.page.getByRole('heading', { name: 'Overview', level: 1 }).waitFor();
+    for (const node of ['listener-1', 'extra-listener-2', 'router-1', 'router-2', 'credential-store-2']) {
+      const row = window.page.getByRole('row', { name: new RegExp(`^${node}\\b`) });
+      await row.getByRole('cell').first().getByText('up', { exact: true }).waitFor();
+    }
+    await window.page.getByText('live', { exact: true }).waitFor();
   });
 
   await t.test('the logs of NATS tell of no connection that was given up', async () => {
