@@ -13,7 +13,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 
 export type ProgramOptions = {
   cwd?: string;
-  env?: Record<string, string>;
+  env?: Readonly<Record<string, string>>;
   /** Words in front of the command, which become it (as `env` or `ip netns exec` do), so that signals reach it. */
   within?: readonly string[];
 };

@@ -9,7 +9,8 @@ import { connect as connectTls, createSecureContext } from 'node:tls';
  * in `refused`, by its reply. After a broken connection or a 421 a session reconnects, so a load outlives restarts.
  */
 export type LoadOptions = {
-  port: number;
+  /** Several: those of listeners that are tried in turn, as `hosts`. */
+  port: number | readonly number[];
   host?: string;
   /** In place of `host`: each session is at the next of them, and ends where its mail is refused, as a client that tries
    * all hosts of a domain in turn does. */
@@ -32,6 +33,9 @@ export type LoadOptions = {
   /** How long a session waits for a reply before it gives the connection up, in milliseconds; for ever by default. */
   patience?: number;
 };
+
+/** Where one session goes. */
+type Place = LoadOptions & { host: string; port: number };
 
 export class Load implements AsyncDisposable {
   readonly accepted = new Set<string>();
@@ -76,7 +80,7 @@ export class Load implements AsyncDisposable {
     while (!this.#stopped) {
       let session: Session | undefined;
       try {
-        session = await Session.open({ ...this.#options, ...this.#host() });
+        session = await Session.open({ ...this.#options, ...this.#place() });
         this.#sessions.add(session);
         for (let n = 0; n < (this.#options.perSession ?? Number.POSITIVE_INFINITY) && !this.#stopped; n++) {
           await this.#pace();
@@ -94,10 +98,11 @@ export class Load implements AsyncDisposable {
     }
   }
 
-  #host(): { host?: string } {
-    const { hosts = [] } = this.#options;
-    const host = hosts[this.#turn++ % hosts.length];
-    return host === undefined ? {} : { host };
+  #place(): { host: string; port: number } {
+    const { host = '127.0.0.1', hosts = [host], port } = this.#options;
+    const ports = typeof port === 'number' ? [port] : port;
+    const turn = this.#turn++;
+    return { host: hosts[turn % hosts.length] ?? host, port: ports[turn % ports.length] ?? 0 };
   }
 
   async #pace(): Promise<void> {
@@ -127,10 +132,11 @@ export class Load implements AsyncDisposable {
   }
 
   async #refusal(session: Session, code: number, verb: string): Promise<void> {
+    const { hosts, port } = this.#options;
     const key = `${code} ${verb}`;
     this.refused.set(key, (this.refused.get(key) ?? 0) + 1);
     await delay(20);
-    if (code === 421 || this.#options.hosts !== undefined) throw new Ended('the server ends the session');
+    if (code === 421 || hosts !== undefined || typeof port !== 'number') throw new Ended('the server ends the session');
     await session.command('RSET');
   }
 }
@@ -181,7 +187,7 @@ class Session {
     socket.on('error', () => socket.destroy());
   }
 
-  static async open({ port, host = '127.0.0.1', localAddress, tls, patience = 0 }: LoadOptions): Promise<Session> {
+  static async open({ port, host, localAddress, tls, patience = 0 }: Place): Promise<Session> {
     const socket = connect({ port, host, noDelay: true, ...(localAddress !== undefined && { localAddress }) });
     const session = new Session(socket, patience);
     const greeting = session.#reply();

@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Load } from './load.ts';
 
-/** The longest time without a 250 that a load sees until `end` has settled, in milliseconds. */
-export async function longestPause(load: Load, end: Promise<unknown>): Promise<number> {
+/** The longest time without a 250 that a load (or several together) sees until `end` has settled, in milliseconds. */
+export async function longestPause(
+  load: { readonly accepted: { readonly size: number } },
+  end: Promise<unknown>,
+): Promise<number> {
   let ended = false;
   const stop = (): void => {
     ended = true;

@@ -23,6 +23,8 @@ export class VerifyingSink implements AsyncDisposable {
   /** Messages by their number of signatures. */
   readonly signatures = new Map<number, number>();
   messages = 0;
+  /** Take nothing for now: each transaction is deferred. */
+  defers = false;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #verifiers: Verifier[];
@@ -32,7 +34,11 @@ export class VerifyingSink implements AsyncDisposable {
     this.#server = createServer((socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
-      serve(socket, (message) => this.#verify(message));
+      serve(
+        socket,
+        (message) => this.#verify(message),
+        () => this.defers,
+      );
     });
   }
 
@@ -124,7 +130,7 @@ class Verifier {
 
 const EHLO = '250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE 104857600\r\n';
 
-function serve(socket: Socket, take: (message: Buffer) => Promise<void>): void {
+function serve(socket: Socket, take: (message: Buffer) => Promise<void>, defers: () => boolean): void {
   let input = Buffer.alloc(0);
   let data = false;
   let busy = false;
@@ -145,6 +151,10 @@ function serve(socket: Socket, take: (message: Buffer) => Promise<void>): void {
         continue;
       }
       const verb = line.toString('latin1', 0, 4).toUpperCase();
+      if (verb === 'MAIL' && defers()) {
+        socket.end('421 4.3.2 not now\r\n');
+        break;
+      }
       data = verb === 'DATA';
       socket.write(
         verb === 'EHLO' ? EHLO : data ? '354 go\r\n' : verb === 'QUIT' ? '221 2.0.0 bye\r\n' : '250 2.0.0 ok\r\n',

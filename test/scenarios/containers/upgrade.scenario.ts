@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { resolve } from 'node:path';
 import { test } from 'node:test';
+import { lacksCommit } from '#test/kit/containers/history.ts';
 import { docker, needsEngine } from '#test/kit/nodes/compose.ts';
 import { ComposeSite } from '#test/kit/nodes/compose-site.ts';
 import { Load } from '#test/kit/smtp/load.ts';
@@ -18,18 +19,10 @@ const ROOT = resolve(import.meta.dirname, '../../..');
 /** Without a 250: two listeners would be needed for none, and the load has the ports of one. */
 const MOST_MS = 15_000;
 
-const history = ((): string | false => {
-  try {
-    execFileSync('git', ['cat-file', '-e', `${FORMER}^{commit}`], { cwd: ROOT, stdio: 'ignore' });
-    return false;
-  } catch {
-    return `needs the commit ${FORMER}, which this clone does not have`;
-  }
-})();
 const { skip } = needsEngine();
 
 test('a cluster of the version before is upgraded under load: nothing is lost, and mail hardly waits', {
-  skip: skip === false ? history : skip,
+  skip: skip === false ? lacksCommit(FORMER) : skip,
   timeout: 20 * 60_000,
 }, async (t) => {
   await using former = await tempDir('former');
