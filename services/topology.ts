@@ -62,7 +62,7 @@ export type Access = {
  * its way in nor signatures.
  */
 const OPERATOR_CALLS = {
-  listener: ['status-show', 'session-explain', 'transcript-read', 'refusal-find'],
+  listener: ['status-show', 'session-explain', 'test-send', 'transcript-read', 'refusal-find'],
   // The first question of a session tells whether it answers.
   policy: ['client-check', 'status-show', 'lock-list', 'lock-lift'],
   router: [

@@ -1,17 +1,11 @@
 import { z } from 'zod';
-import { ExplainedMessage } from '#services/policy/contract.ts';
-import { parseIp } from '#shared/address/ip-address.ts';
 import { defineContract } from '#shared/contract.ts';
-import { BodyHash, MOST_BODY_HASHES } from '#shared/mail/authenticity.ts';
 import { Reply } from '#shared/mail/reply.ts';
 import { HttpChallenge } from '#shared/tls/http-challenge.ts';
 import { transcriptRead } from '#shared/transcript/operation.ts';
+import { sessionOperations } from './contract/sessions.ts';
 
-/** Text for a line of SMTP. */
-const oneLine = z
-  .string()
-  .max(1000)
-  .regex(/^[^\x00-\x1f\x7f-\x9f]*$/, 'control characters are not allowed');
+export { LONGEST_HEADER, MOST_TEST_TEXT } from './contract/sessions.ts';
 
 /**
  * An address, and an entry of a list of the relay rules that holds it. `named`: the entry is this address alone, and whoever
@@ -134,9 +128,6 @@ export const RefusalSearch = z.object({
 });
 export type RefusalSearch = z.infer<typeof RefusalSearch>;
 
-/** Bytes of the header of a message that is explained. */
-export const LONGEST_HEADER = 2 << 20;
-
 /** Clients in one announcement. */
 export const MOST_CLIENTS = 500;
 
@@ -206,58 +197,7 @@ export const listenerContract = defineContract('listener', 1, {
         problem: z.string().optional(),
       }),
     },
-    /**
-     * What a client would be told that asked to send one message to one recipient (explain.ts), and of the message itself
-     * where it is given. No mail is taken and nothing is counted. It uses TLS where it can, and the user has the right
-     * password. Ends at the first refusal.
-     */
-    'session-explain': {
-      repeatable: true,
-      errors: ['not-found'],
-      request: z.object({
-        /** Its address. */
-        client: z.string().refine((text) => parseIp(text) !== undefined, 'not an IP address'),
-        /** The name that it gives; its address literal by default. */
-        helo: oneLine.optional(),
-        /** Without angle brackets; '' is the null reverse-path. */
-        from: oneLine.optional(),
-        to: oneLine,
-        user: oneLine.optional(),
-        /** Default: the first one that suits. */
-        listener: z.string().optional(),
-        /** The message that it sends, without its body (`message-file.ts` of the command line reads it). */
-        message: z
-          .object({
-            /** The header block with its empty line; latin1. */
-            header: z.string().max(LONGEST_HEADER),
-            /** Bytes of the whole message. */
-            size: z.number().int().nonnegative(),
-            bodyHashes: z.array(BodyHash).max(MOST_BODY_HASHES),
-            defect: z.enum(['bare-cr', 'nul']).optional(),
-          })
-          .optional(),
-      }),
-      reply: z.object({
-        node: z.string(),
-        listener: z.string(),
-        kind: z.enum(['relay', 'submission']),
-        steps: z.array(
-          z.object({
-            /** The command; '' for the connection itself. */
-            command: z.string(),
-            code: z.number().int(),
-            /** The lines of the reply, each with its code. */
-            reply: z.array(z.string()),
-            /** The reasoning of policy, where it was asked. */
-            why: z.array(z.string()),
-          }),
-        ),
-        /** What else is to know of the address of the client. */
-        notes: z.array(z.string()),
-        /** What policy says of the message, where it was asked. */
-        message: ExplainedMessage.optional(),
-      }),
-    },
+    ...sessionOperations,
   },
   events: {
     /**

@@ -20,6 +20,7 @@ import { PolicyServer } from './mta-sts/policy-server.ts';
 import { Refusals } from './refusals/refusals.ts';
 import { EXCEEDED } from './replies.ts';
 import { AnnouncedCounts } from './session/announced-counts.ts';
+import { sendTestMail } from './test-mail.ts';
 import { TlsMaterial } from './tls-material.ts';
 
 export type ListenerDeps = {
@@ -55,6 +56,7 @@ export function createListenerService(deps: ListenerDeps): Service<ListenerContr
         ...(checkFilters && { filters: await listeners.checkFilters() }),
       }),
       'session-explain': (question) => listeners.explain(question),
+      'test-send': (question, { bytes }) => listeners.sendTest(question, bytes),
       'transcript-read': (request) => listeners.transcripts.read(request),
       'refusal-find': ({ limit, ...search }) => ({
         node: deps.settings.current.node.name,
@@ -139,14 +141,7 @@ class Listeners {
     this.#filters.close();
   }
 
-  status(): {
-    name: string;
-    kind: 'relay' | 'submission';
-    address: string;
-    port: number;
-    tls: string;
-    sessions: number;
-  }[] {
+  status() {
     return [...this.#open.values()].map(({ config, port, connections }) => ({
       name: config.name,
       kind: config.kind,
@@ -169,6 +164,11 @@ class Listeners {
         return exceeded && EXCEEDED[exceeded];
       },
     });
+  }
+
+  sendTest(question: Parameters<typeof sendTestMail>[0], password: Uint8Array): ReturnType<typeof sendTestMail> {
+    const parts = { ...this.#sessionDeps(), listeners: [...this.#open.values()] };
+    return sendTestMail(question, password, { ...parts, explain: (asked) => this.explain(asked) });
   }
 
   /** Through which addresses anybody may come in, and what the relay rules say of those; whether they let in everybody. */

@@ -1,4 +1,5 @@
 import { keyRoutes } from './keys.ts';
+import { messageEvents } from './mail/follow.ts';
 import { mailRoutes } from './mail/routes.ts';
 import { overviewEvents, overviewRoutes } from './overview.ts';
 import { peopleRoutes } from './people/routes.ts';
@@ -21,4 +22,4 @@ export const ROUTES: readonly Route[] = [
 ];
 
 /** What `GET /api/events` can tell. */
-export const EVENTS: readonly EventSource[] = [overviewEvents];
+export const EVENTS: readonly EventSource[] = [overviewEvents, messageEvents];

@@ -46,6 +46,8 @@ export type Route = {
   reply: z.ZodType;
   /** Largest body in bytes, where 64 KiB is too little. */
   bodyLimit?: number;
+  /** Requests of one address in a minute, where few do. */
+  perMinute?: number;
   handler(context: Context): unknown;
 };
 

@@ -26,6 +26,7 @@ function serveRoute(app: FastifyInstance, route: Route, deps: HttpDeps): void {
     method: route.method,
     url: route.path,
     ...(route.bodyLimit !== undefined && { bodyLimit: route.bodyLimit }),
+    ...(route.perMinute !== undefined && { config: { rateLimit: { max: route.perMinute, timeWindow: 60_000 } } }),
     schema: describeRoute(route),
     // After the limits of requests, and before the body is read.
     preParsing: async (request) => {

@@ -10,6 +10,8 @@ export type Page = {
   icon: IconName;
   /** Left out of the navigation of domain administrators, to whom the API gives none of it. */
   wholeCluster?: boolean;
+  /** Left out of the navigation of viewers, who change nothing. */
+  operators?: boolean;
   load: () => Promise<{ default: (props: PageProps) => unknown }>;
 };
 
@@ -33,6 +35,7 @@ export const PAGES: readonly Page[] = [
     wholeCluster: true,
     load: () => import('./pages/settings.ts'),
   },
+  { path: '/try', title: 'Try it', icon: 'send', operators: true, load: () => import('./pages/try.ts') },
 ];
 
 /** The page of an address, and what follows its path; undefined where there is none. */

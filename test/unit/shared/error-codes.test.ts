@@ -39,6 +39,7 @@ const UNSHARED = 'is why a certificate of the cluster is not used';
 const NO_NEK = 'is answered as no-nek';
 const LOOK_UP = 'ends a look-up in DNS; what asks it goes on as configured, or defers';
 const CONFIGURATION = 'ends the reading of the configuration';
+const TEST_MAIL = 'ends a test message, and is told in the reply of test-send';
 const BUG = 'is a bug, and answered as internal';
 
 /** Thrown in a service, and no answer of it: why not. */
@@ -100,6 +101,9 @@ const INTERNAL: Record<ContractName, Reasons> = {
     'dns-unreachable': LOOK_UP,
   },
   listener: {
+    'no-node': TEST_MAIL,
+    refused: TEST_MAIL,
+    unreachable: TEST_MAIL,
     'no-nek': UNSHARED,
     'nek-invalid': UNSHARED,
     'nek-mismatch': UNSHARED,

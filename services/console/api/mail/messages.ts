@@ -11,7 +11,7 @@ import { askWhy } from '../../reports/mail/why/ask.ts';
 import { unknownExplained } from '../../reports/mail/why/sentence.ts';
 import { MailState, MessageList, MessageReply, MessageText } from '../../schemas/messages.ts';
 import { type Bounds, mayActAs } from '../access.ts';
-import { route } from '../route.ts';
+import { type Asked, route } from '../route.ts';
 import { clusterOf } from './cluster.ts';
 import { isOwnToChange, ownMail } from './own-mail.ts';
 import { rowOf } from './rows.ts';
@@ -68,25 +68,7 @@ export const messageRoutes = [
     domains: 'filtered',
     params: z.object({ id }),
     reply: MessageReply,
-    handler: async ({ clients, bounds, person, params }) => {
-      const { found, asked } = await askWhy(clusterOf(clients), params.id, 1);
-      const facts = found[0] && ownMail(found[0], bounds);
-      if (found[0] === undefined || facts === undefined) {
-        // Of mail that is not hers, an administrator hears what she would of mail that never was.
-        const where = 'in the mail of your domains: an operator of all domains may know more';
-        const text =
-          bounds.domains === undefined ? unknownExplained(asked).sentence : `nothing is known of ${params.id} ${where}`;
-        throw new SealpostError('not-found', text);
-      }
-      const [whole] = found;
-      const may = whole.kind === 'queued' && mayActAs(person, 'operator') && isOwnToChange(whole.entry, bounds);
-      const queueId = 'entry' in facts ? facts.entry.queueId : params.id;
-      return {
-        ...toldMail(facts, queueId, Date.now()),
-        may: { change: may, read: may },
-        silent: asked.silent,
-      };
-    },
+    handler: (context) => tellMessage(context, context.params.id),
   }),
   route({
     method: 'GET',
@@ -104,6 +86,26 @@ export const messageRoutes = [
     },
   }),
 ];
+
+/** Fails with `not-found` where nothing is known of it, or nothing that this person may know. */
+export async function tellMessage({ clients, bounds, person }: Asked, id: string): Promise<MessageReply> {
+  const { found, asked } = await askWhy(clusterOf(clients), id, 1);
+  const facts = found[0] && ownMail(found[0], bounds);
+  if (found[0] === undefined || facts === undefined) {
+    // Of mail that is not hers, an administrator hears what she would of mail that never was.
+    const where = 'in the mail of your domains: an operator of all domains may know more';
+    const text = bounds.domains === undefined ? unknownExplained(asked).sentence : `nothing is known of ${id} ${where}`;
+    throw new SealpostError('not-found', text);
+  }
+  const [whole] = found;
+  const may = whole.kind === 'queued' && mayActAs(person, 'operator') && isOwnToChange(whole.entry, bounds);
+  const queueId = 'entry' in facts ? facts.entry.queueId : id;
+  return {
+    ...toldMail(facts, queueId, Date.now()),
+    may: { change: may, read: may },
+    silent: asked.silent,
+  };
+}
 
 async function readText(clients: Clients, queueId: string, from: number): Promise<z.output<typeof MessageText>> {
   const router = clients.client(routerContract);

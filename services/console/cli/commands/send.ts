@@ -4,14 +4,13 @@ import type { Command } from 'commander';
 import type { Config, ListenerConfig } from '#cluster/config/schema/schema.ts';
 import { listUsers } from '#cluster/config/users/edit.ts';
 import { errorCode, SealpostError } from '#shared/errors.ts';
-import { newId } from '#shared/ids.ts';
-import { rfc5322Date } from '#shared/mail/header.ts';
 import type { Secret } from '#shared/secret.ts';
+import { type SmtpMail, sendMail } from '#shared/smtp/client.ts';
+import { TEST_ADDRESS, testMessage } from '#shared/smtp/test-message.ts';
 import { type CommonOptions, configFile, print, readConfig, withCommon } from '../context.ts';
 import { usageError } from '../exit.ts';
 import { askPassword } from '../password.ts';
 import { SANDBOX_FOLDER, SANDBOX_USER, sandboxPassword } from '../start/sandbox.ts';
-import { type Submission, submit } from '../submit.ts';
 import { clean } from '../table.ts';
 
 type SendOptions = CommonOptions & {
@@ -43,23 +42,24 @@ async function send(options: SendOptions): Promise<void> {
   for (const address of options.to) requireAddress(address);
   const from = options.from ?? (await firstAddress(config, user));
   requireAddress(from);
-  const mail: Submission = {
+  const mail: SmtpMail = {
     // A listener on every address is on loopback too.
     host: ['::', '0.0.0.0'].includes(listener.address) ? 'localhost' : listener.address,
     port: listener.port,
     tls: listener.tls === 'implicit' ? 'implicit' : 'starttls',
     serverName: config.node.hostname,
     trusted: config.tls?.certificate === undefined ? [] : [await readFile(config.tls.certificate, 'utf8')],
-    user,
-    password: await password(options, user),
+    verify: true,
+    helo: 'localhost',
+    login: { user, password: await password(options, user) },
     from,
     to: options.to,
-    message: compose({ ...options, from }, config.node.hostname),
+    message: testMessage({ ...options, from }, config.node.hostname),
   };
-  const sent = await submit(mail);
-  print(options, { ...sent, from, to: options.to }, () => {
+  const { reply, tls } = await sendMail(mail);
+  print(options, { reply, ...tls, from, to: options.to }, () => {
     const next = isSandbox(options) ? '\nSee it: npx sealpost capture list, npx sealpost capture show' : '';
-    return `accepted over ${sent.protocol}: ${clean(sent.reply)}${next}`;
+    return `accepted over ${tls?.protocol}: ${clean(reply)}${next}`;
   });
 }
 
@@ -100,29 +100,6 @@ async function password(options: SendOptions, user: string): Promise<Secret> {
   return askPassword(`Password of ${user}`, { fromStdin: options.passwordStdin ?? false, twice: false });
 }
 
-/** Only what fits between the brackets of an SMTP command: no line end can slip in. */
 function requireAddress(address: string): void {
-  if (!/^[^\s<>@\x00-\x1f\x7f]+@[^\s<>@\x00-\x1f\x7f]+$/.test(address))
-    throw usageError(`"${clean(address)}" is not a mail address`);
-}
-
-function compose(mail: { from: string; to: string[]; subject: string; text: string }, hostname: string): string {
-  const subject = /^[\x20-\x7e]*$/.test(mail.subject)
-    ? mail.subject
-    : `=?UTF-8?B?${Buffer.from(mail.subject.replace(/[\r\n]+/g, ' ')).toString('base64')}?=`; // RFC 2047 §4.1
-  const body = Buffer.from(mail.text).toString('base64').replace(/.{76}/g, '$&\r\n');
-  const ascii = /^[\x20-\x7e\r\n]*$/.test(mail.text);
-  return [
-    `From: <${mail.from}>`,
-    `To: ${mail.to.map((address) => `<${address}>`).join(', ')}`,
-    `Subject: ${subject}`,
-    `Date: ${rfc5322Date(Date.now())}`,
-    `Message-ID: <${newId(20)}@${hostname}>`,
-    'MIME-Version: 1.0',
-    'Content-Type: text/plain; charset=utf-8',
-    `Content-Transfer-Encoding: ${ascii ? '7bit' : 'base64'}`,
-    '',
-    ascii ? mail.text.replace(/\r?\n|\r/g, '\r\n') : body,
-    '',
-  ].join('\r\n');
+  if (!TEST_ADDRESS.test(address)) throw usageError(`"${clean(address)}" is not a mail address`);
 }

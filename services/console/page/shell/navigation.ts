@@ -5,7 +5,7 @@ import { complain } from '../kit/toast.ts';
 import { PAGES } from '../pages.ts';
 import { post } from '../state/api.ts';
 import { usePlace } from '../state/router.ts';
-import { type Session, signedIn } from '../state/session.ts';
+import { mayChange, type Session, signedIn } from '../state/session.ts';
 import { useStore } from '../state/store.ts';
 import { useLife } from '../state/stream.ts';
 import { type Choice, choose, theme } from '../state/theme.ts';
@@ -16,7 +16,10 @@ export function Navigation({ session, current }: { session: Session; current: st
   const [open, setOpen] = useState(false);
   const { path } = usePlace();
   useEffect(() => setOpen(false), [path]);
-  const pages = PAGES.filter(({ wholeCluster }) => !(wholeCluster && session.domains !== undefined));
+  const pages = PAGES.filter(
+    ({ wholeCluster, operators }) =>
+      !(wholeCluster && session.domains !== undefined) && !(operators && !mayChange(session)),
+  );
   const fold = (event: KeyboardEvent): void => {
     if (event.key === 'Escape') setOpen(false);
   };
