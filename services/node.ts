@@ -11,7 +11,7 @@ import type { Member } from '#cluster/members/member-contract.ts';
 import { Membership, type MembershipDeps } from '#cluster/members/membership.ts';
 import { VERSION } from '#cluster/version.ts';
 import { routerContract } from '#services/router/contract.ts';
-import { SealpostError } from '#shared/errors.ts';
+import { errorText, SealpostError } from '#shared/errors.ts';
 import { makeFolder } from '#shared/files/folder.ts';
 import type { Logger } from '#shared/log.ts';
 import { auditor } from './audit.ts';
@@ -82,6 +82,23 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   }
 }
 
+/**
+ * Tell the cluster why this process does not start, where that is known before it begins to: the others say so to those who
+ * ask why it is missing.
+ */
+export async function announceFailedStart(options: NodeOptions, reason: string): Promise<void> {
+  const { config, log } = options;
+  if (config.bus.servers.length === 0) return;
+  await using undo = new AsyncDisposableStack();
+  const bus = undo.adopt(await connectBus(config, log), (connected) => connected.drain());
+  const drain = async (): Promise<void> => {
+    throw new SealpostError('unavailable', 'this process does not start');
+  };
+  const membership = join({ bus, settings: new Settings(config), log, services: wantedServices(options), drain });
+  membership.fail(reason);
+  membership.stop();
+}
+
 /** Join the cluster and start each service. */
 async function startServices(
   wanted: readonly ServiceName[],
@@ -111,7 +128,10 @@ async function startServices(
     started.set(name, service);
     // One that fails to start is stopped too: it may hold what it opened before it failed.
     undo.defer(() => service.stop());
-    await service.start();
+    await service.start().catch((error: unknown) => {
+      membership.fail(`${name}: ${errorText(error)}`);
+      throw error;
+    });
   }
   return { membership, drained: drain.drained };
 }

@@ -58,6 +58,15 @@ export type Announced = {
   serving: boolean;
 };
 
+/** Something that NATS does not permit this process (`denials.ts`). */
+export type Denial = {
+  operation: 'publish' | 'subscription';
+  /** As permissions name it, without the names of instances and calls. */
+  subject: string;
+  /** ms since it was last refused. */
+  ago: number;
+};
+
 export type Bus = {
   /** Longest message in bytes; Infinity where there is none. */
   readonly maxPayload: number;
@@ -76,6 +85,8 @@ export type Bus = {
   subscribe(service: string, version: number, event: string, listener: (payload: unknown) => void): () => void;
   /** Whether calls can leave this process right now. */
   readonly connected: boolean;
+  /** What NATS does not permit this process. */
+  readonly denials: readonly Denial[];
   /**
    * Another process announced itself: calls go to processes that do, and wait for no others. `silence`: how many ms ago,
    * where that is known from somebody else.

@@ -23,6 +23,7 @@ export class LocalBus implements Bus {
   readonly jetStream = undefined;
   readonly process = newId();
   readonly connection = 1;
+  readonly denials = [];
   readonly #node: string;
   readonly #handlers = new Map<string, BusHandler>();
   readonly #listeners = new Map<string, Set<(payload: unknown) => void>>();

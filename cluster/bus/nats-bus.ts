@@ -10,6 +10,7 @@ import {
   type BusHandler,
   type BusReply,
   type BusRequest,
+  type Denial,
   DRAIN_LIMIT_MS,
   endsWithin,
 } from './bus.ts';
@@ -88,6 +89,10 @@ export class NatsBus implements Bus {
 
   get connected(): boolean {
     return this.#link.current !== undefined && this.#drained === undefined;
+  }
+
+  get denials(): Denial[] {
+    return this.#link.denials.all();
   }
 
   get jetStream(): JetStreamAccess {

@@ -1,13 +1,14 @@
 import { isIP } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
-import { DebugEvents, ErrorCode, Events, type Msg, type NatsConnection, NatsError, type Subscription } from 'nats';
-import { errorText, SealpostError } from '#shared/errors.ts';
+import { DebugEvents, Events, type Msg, type NatsConnection, type Subscription } from 'nats';
+import { errorText } from '#shared/errors.ts';
 import type { Logger } from '#shared/log.ts';
 import type { Secret } from '#shared/secret.ts';
 import { endsWithin } from './bus.ts';
+import { Denials, RENEW_PERMISSIONS } from './denials.ts';
 import type { JetStreamAccess } from './jetstream-access.ts';
-import { connectClient } from './nats-transport.ts';
+import { CONNECT_LIMIT_MS, connectClient, parseServer, reasonOf, type Server } from './nats-transport.ts';
 import { inboxPrefix } from './subjects.ts';
 
 /**
@@ -35,9 +36,6 @@ export type NatsConnectionOptions = {
   tls?: { ca?: string | undefined; certificate?: string | undefined; key?: string | undefined } | undefined;
 };
 
-const DEFAULT_PORT = 4222;
-/** Longest time for a server to greet and to accept the login. */
-const CONNECT_LIMIT_MS = 3000;
 /** Pause between rounds over the servers; half of it is random, so that nodes do not reconnect all at the same time. */
 const RETRY_PAUSE_MS = 1500;
 /** How often the log says that no server of NATS was reached. */
@@ -46,6 +44,9 @@ const REMIND_MS = 10_000;
 const PING_INTERVAL_MS = 1000;
 const PINGS = 3;
 
+/** How often a subscription is tried again that the server refused: its permissions may have been renewed. */
+const REFUSED_MS = 10_000;
+
 /** A subscription as it is wanted, and as it is on the current connection. */
 type Wanted = {
   /** For the connection of this number. */
@@ -53,15 +54,17 @@ type Wanted = {
   queue: string | undefined;
   deliver: (message: Msg) => void;
   subscription: Subscription | undefined;
+  /** The server refused it. */
+  refused: boolean;
 };
-
-type Server = { url: string; host: string; port: number; tls: boolean };
 
 export class NatsLink implements JetStreamAccess {
   readonly #options: NatsConnectionOptions;
   readonly #servers: Server[];
   readonly #log: Logger;
   readonly #wanted = new Set<Wanted>();
+  /** What the server of the current connection does not permit. */
+  readonly denials = new Denials();
   /** Nothing is subscribed to any more. */
   #ended = false;
   readonly #closing = new AbortController();
@@ -115,7 +118,7 @@ export class NatsLink implements JetStreamAccess {
     // A mailbox that left its subject for a moment would come back to one that nobody answers at.
     if (this.#ended) return () => undefined;
     const subjectOn = typeof subject === 'string' ? () => subject : subject;
-    const wanted: Wanted = { subject: subjectOn, queue, deliver, subscription: undefined };
+    const wanted: Wanted = { subject: subjectOn, queue, deliver, subscription: undefined, refused: false };
     this.#wanted.add(wanted);
     if (this.current !== undefined) this.#attach(wanted, this.current);
     return () => {
@@ -145,13 +148,29 @@ export class NatsLink implements JetStreamAccess {
     // It has just broken: the next connection gets the subscription.
     if (connection.isClosed()) return;
     const { subject, queue, deliver } = wanted;
+    wanted.refused = false;
     wanted.subscription = connection.subscribe(subject(this.connections), {
       ...(queue === undefined ? {} : { queue }),
       // An error here is a refused subscription, which `#watch` logs with the user and the subject.
       callback: (error, message) => {
         if (error === null) deliver(message);
+        else wanted.refused = true;
       },
     });
+  }
+
+  /** Subscribe again to what was refused, for as long as this is the connection. */
+  async #tryRefused(connection: NatsConnection, ended: AbortSignal): Promise<void> {
+    for (;;) {
+      await delay(REFUSED_MS, undefined, { signal: ended, ref: false });
+      const refused = [...this.#wanted].filter((wanted) => wanted.refused);
+      for (const wanted of refused) this.#attach(wanted, connection);
+      // The server answers in order: a refusal comes before this.
+      if (refused.length > 0) await connection.flush();
+      const accepted = refused.filter((wanted) => !wanted.refused);
+      for (const { subject } of accepted) this.denials.accepted(subject(this.connections));
+      if (accepted.length > 0) this.#log.info(`NATS permits ${accepted.length} subscriptions that it refused before`);
+    }
   }
 
   async #keepUp(tried: () => void): Promise<void> {
@@ -164,6 +183,7 @@ export class NatsLink implements JetStreamAccess {
       else if (connection !== undefined) {
         this.#current = connection;
         this.connections++;
+        this.denials.clear();
         for (const wanted of this.#wanted) this.#attach(wanted, connection);
         for (const listener of this.#listeners) listener();
         tried();
@@ -240,7 +260,11 @@ export class NatsLink implements JetStreamAccess {
     this.#log.info({ server, version: connection.info?.version }, 'connected to NATS');
     const stale = Promise.withResolvers<Error>();
     void this.#watch(connection, () => stale.resolve(new Error('it answers no pings')));
+    const ended = new AbortController();
+    // It ends with the connection.
+    this.#tryRefused(connection, ended.signal).catch(() => undefined);
     const reason = await Promise.race([connection.closed(), stale.promise]);
+    ended.abort();
     this.#current = undefined;
     for (const listener of this.#listeners) listener();
     // Fails what waits for a reply. It does not end while a dead connection still holds unsent bytes.
@@ -260,29 +284,11 @@ export class NatsLink implements JetStreamAccess {
         if (denied === undefined) this.#log.error({ server, error: status.data }, 'NATS reports an error');
         else {
           const { operation, subject } = denied;
-          const text = `NATS permits user ${this.#options.user ?? '(none)'} no ${operation} on ${subject}: check the permissions of this user`;
+          this.denials.add(operation === 'publish' ? 'publish' : 'subscription', subject);
+          const text = `NATS permits user ${this.#options.user ?? '(none)'} no ${operation} on ${subject}: ${RENEW_PERMISSIONS}`;
           this.#log.error({ server, operation, subject }, text);
         }
       }
     }
   }
-}
-
-function parseServer(url: string): Server {
-  const { protocol, hostname, port, username } = new URL(url);
-  if (username !== '') {
-    throw new SealpostError(
-      'invalid-config',
-      `user and password of a NATS server belong under bus.user and bus.password`,
-    );
-  }
-  const host = hostname.replace(/^\[(.*)\]$/, '$1');
-  return { url, host, port: port === '' ? DEFAULT_PORT : Number(port), tls: protocol === 'tls:' };
-}
-
-/** Why a try failed; the client has no words of its own for what the system said. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof NatsError)) return errorText(error);
-  if (error.code === ErrorCode.Timeout) return `no answer within ${CONNECT_LIMIT_MS} ms`;
-  return errorText(error.chainedError ?? error);
 }

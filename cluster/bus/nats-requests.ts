@@ -2,6 +2,7 @@ import { ErrorCode, type NatsConnection, NatsError } from 'nats';
 import { CALL_ERRORS } from '#shared/contract.ts';
 import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Address, BusReply, BusRequest } from './bus.ts';
+import { RENEW_PERMISSIONS } from './denials.ts';
 import { decodeReply } from './frame.ts';
 import { EXPECT_MS, type Instances } from './instances.ts';
 import { Replies } from './nats-replies.ts';
@@ -240,7 +241,7 @@ function callError(error: NatsError, address: Address, connection: NatsConnectio
         cause: error,
       });
     case ErrorCode.PermissionsViolation:
-      return unavailable(address, `NATS does not permit it: ${error.message}`);
+      return unavailable(address, `NATS does not permit it: ${error.message}; ${RENEW_PERMISSIONS}`);
     default:
       return unavailable(address, errorText(error));
   }

@@ -1,8 +1,9 @@
 import { createConnection, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { ConnectionOptions, NatsConnection, ServerInfo } from 'nats';
+import { type ConnectionOptions, ErrorCode, type NatsConnection, NatsError, type ServerInfo } from 'nats';
 import { NatsConnectionImpl, setTransportFactory } from 'nats/lib/nats-base-client/internal_mod.js';
 import { NodeTransport } from 'nats/lib/src/node_transport.js';
+import { errorText, SealpostError } from '#shared/errors.ts';
 
 /**
  * The client's transport, with an end to each try.
@@ -17,6 +18,13 @@ type LinkOptions = ConnectionOptions & {
 };
 
 type Place = { hostname: string; port: number; tlsName: string };
+
+/** A server of the configuration. */
+export type Server = { url: string; host: string; port: number; tls: boolean };
+
+const DEFAULT_PORT = 4222;
+/** Longest time for a server to greet and to accept the login. */
+export const CONNECT_LIMIT_MS = 3000;
 
 class LinkTransport extends NodeTransport {
   #dialed: Socket | undefined;
@@ -72,4 +80,23 @@ class LinkTransport extends NodeTransport {
 export function connectClient(options: LinkOptions): Promise<NatsConnection> {
   setTransportFactory({ factory: () => new LinkTransport() });
   return NatsConnectionImpl.connect(options);
+}
+
+export function parseServer(url: string): Server {
+  const { protocol, hostname, port, username } = new URL(url);
+  if (username !== '') {
+    throw new SealpostError(
+      'invalid-config',
+      `user and password of a NATS server belong under bus.user and bus.password`,
+    );
+  }
+  const host = hostname.replace(/^\[(.*)\]$/, '$1');
+  return { url, host, port: port === '' ? DEFAULT_PORT : Number(port), tls: protocol === 'tls:' };
+}
+
+/** Why a try failed; the client has no words of its own for what the system said. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof NatsError)) return errorText(error);
+  if (error.code === ErrorCode.Timeout) return `no answer within ${CONNECT_LIMIT_MS} ms`;
+  return errorText(error.chainedError ?? error);
 }

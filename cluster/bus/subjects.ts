@@ -64,6 +64,14 @@ export function callerOf(inbox: string): string {
   return inbox.slice(0, inbox.lastIndexOf('.'));
 }
 
+/** A subject as far as permissions tell it from others: without instances, calls, and keys of records. */
+export function permissionSubject(subject: string): string {
+  const tokens = subject.split('.');
+  if (subject.startsWith('_INBOX') || subject.startsWith('$KV.')) return tokens.slice(0, 2).join('.');
+  if (!subject.startsWith('sealpost.')) return subject;
+  return tokens.slice(0, tokens[3] === 'event' ? 5 : 4).join('.');
+}
+
 /** Where an event of a service is announced. */
 export function eventSubject(service: string, version: number, event: string): string {
   return subject(version, service, 'event', event);

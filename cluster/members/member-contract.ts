@@ -11,7 +11,10 @@ import type { Announced } from '../bus/bus.ts';
 export const MemberState = z.enum(['joining', 'up', 'draining', 'gone']);
 export type MemberState = z.infer<typeof MemberState>;
 
-const MOST_ENTRIES = 32;
+/** Entries of a list. */
+export const MOST_ENTRIES = 32;
+/** Characters of a subject of NATS. */
+export const MOST_SUBJECT = 200;
 /** Characters of a reason; a longer one is cut. */
 export const MOST_REASON = 500;
 const word = z.string().max(64);
@@ -37,6 +40,19 @@ const About = z.object({
   started: z.number(),
   /** Why it does not follow its configuration file as that is now; absent where it does. */
   refused: z.string().max(MOST_REASON).optional(),
+  /** What NATS does not permit it, though its contracts need it; `ago`: ms since it was last refused. */
+  denied: z
+    .array(
+      z.object({
+        operation: z.enum(['publish', 'subscription']),
+        subject: z.string().max(MOST_SUBJECT),
+        ago: z.number(),
+      }),
+    )
+    .max(MOST_ENTRIES)
+    .optional(),
+  /** In the state `gone`: why it could not start. */
+  failed: z.string().max(MOST_REASON).optional(),
   /** Digests of what its configuration must share with that of the others, by section. */
   config: words(word),
   /** Lines that its log has lost since its start, where it lost some within the last hour. */

@@ -13,7 +13,9 @@ import {
   type Heartbeat,
   type Member,
   type MemberState,
+  MOST_ENTRIES,
   MOST_REASON,
+  MOST_SUBJECT,
   memberContract,
 } from './member-contract.ts';
 
@@ -75,6 +77,7 @@ export class Membership {
   #epoch = this.#started;
   #state: MemberState = 'joining';
   #connectedAt = performance.now();
+  #failed: string | undefined;
   #close: (() => void) | undefined;
 
   constructor(deps: MembershipDeps) {
@@ -95,6 +98,11 @@ export class Membership {
       actor.close();
     };
     this.#heartbeats.start(() => this.#everySecond());
+  }
+
+  /** This process could not start, for this reason: what is said when it ends. */
+  fail(reason: string): void {
+    this.#failed = reason;
   }
 
   /** Say that this process ends. The bus must still be open. */
@@ -155,6 +163,9 @@ export class Membership {
   #heartbeat(): Heartbeat {
     const { bus, settings, services, version, contracts } = this.#deps;
     const logDropped = this.#deps.logDropped?.() ?? 0;
+    const denied = bus.denials
+      .slice(0, MOST_ENTRIES)
+      .map((one) => ({ ...one, subject: one.subject.slice(0, MOST_SUBJECT) }));
     return {
       node: settings.current.node.name,
       process: bus.process,
@@ -168,6 +179,8 @@ export class Membership {
       config: configDigests(settings.current),
       ...(logDropped > 0 && { logDropped }),
       ...(settings.refused !== undefined && { refused: settings.refused.slice(0, MOST_REASON) }),
+      ...(denied.length > 0 && { denied }),
+      ...(this.#failed !== undefined && { failed: this.#failed.slice(0, MOST_REASON) }),
       time: Date.now(),
     };
   }
@@ -184,10 +197,11 @@ export class Membership {
     const contradicted = before !== undefined && before.last.epoch <= last.epoch ? before.contradicted : undefined;
     this.#others.hear(last.process, { last, clock: clockOffset(last.time, before?.clock), gone, contradicted });
     this.#deps.bus.heard(announcedBy(last));
-    const { node, process, state, services, version } = last;
-    if (before?.last.state !== state || before.gone !== gone) {
-      this.#deps.log.info({ member: node, process, services, version }, `${node} is ${state}`);
-    }
+    const { node, process, state, services, version, failed } = last;
+    if (before?.last.state === state && before.gone === gone) return;
+    const { log } = this.#deps;
+    if (failed === undefined) log.info({ member: node, process, services, version }, `${node} is ${state}`);
+    else log.error({ member: node, process, services, version, error: failed }, `${node} could not start`);
   }
 
   /** Whether a heartbeat with an older epoch came late; otherwise the greater one is not of this process. */

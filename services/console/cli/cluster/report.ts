@@ -40,24 +40,13 @@ async function certificatesOf(caller: Caller, { processes }: ClusterFacts): Prom
   return gatherCertificatesIfAny(caller.client(credentialStoreContract), caller, members).catch(() => undefined);
 }
 
-const COLUMNS = [
-  'NODE',
-  'SERVICES',
-  'VERSION',
-  'STATE',
-  'EPOCH',
-  'HEARD',
-  'ROUND TRIP',
-  'CLOCK',
-  'QUEUE',
-  'COPIES',
-  'KEYS',
-];
+const COLUMNS = ['NODE', 'SERVICES', 'VERSION', 'STATE', 'HEARD', 'ROUND TRIP', 'CLOCK', 'QUEUE', 'COPIES', 'KEYS'];
 
 /** On a node that is cut off, silence says nothing about the others. */
 function stateOf({ member, sees, trouble }: ProcessFacts, { away }: ClusterFacts): string {
   if (away !== undefined && sees === undefined && !member.stopped) return 'unknown';
   if (trouble !== undefined && member.state !== 'gone') return 'silent';
+  if (member.failed !== undefined) return 'failed';
   return member.stopped ? 'stopped' : member.state;
 }
 
@@ -70,14 +59,20 @@ function row(facts: ProcessFacts, cluster: ClusterFacts): string[] {
     servicesText(member.services),
     member.version,
     stateOf(facts, cluster),
-    String(member.epoch),
     facts.sees === undefined ? `${formatDuration(member.heard)} ago` : 'now',
     roundTrip === undefined ? '-' : `${roundTrip.toFixed(1)} ms`,
     `${clock > 0 ? '+' : ''}${clock} ms`,
     queue === undefined ? '-' : `${queue.messages}${queue.refusing === undefined ? '' : ', refuses'}`,
     queue?.copies === undefined ? '-' : `${queue.copies.elsewhere} out, ${queue.copies.held} in`,
-    keys === undefined ? '-' : String(keys.revision),
+    keysText(keys, cluster),
   ];
+}
+
+/** Whether it holds what the others hold. */
+function keysText(keys: ProcessFacts['keys'], { processes }: ClusterFacts): string {
+  if (keys === undefined) return '-';
+  const newest = Math.max(...processes.map((p) => p.keys?.revision ?? 0));
+  return keys.behind === undefined && keys.revision === newest ? 'current' : 'behind';
 }
 
 function servicesText(services: readonly string[]): string {

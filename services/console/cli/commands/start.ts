@@ -5,7 +5,7 @@ import type { Config } from '#cluster/config/schema/schema.ts';
 import type { NodeOptions, RunningNode } from '#services/node.ts';
 import { calls, SERVICES, type ServiceName } from '#services/topology.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
-import { createLogger, type Logger } from '#shared/log.ts';
+import { createLogger, type Logger, silentLogger } from '#shared/log.ts';
 import { type CommonOptions, configFile, withCommon } from '../context.ts';
 import { operator } from '../operator.ts';
 import { serveHealth } from '../start/health.ts';
@@ -42,7 +42,10 @@ async function start(names: ServiceName[], options: StartOptions): Promise<void>
 }
 
 async function startFrom(file: string, services: Chosen, options: StartOptions): Promise<void> {
-  const { config, warnings } = await requireConfig(file, { services });
+  const { config, warnings } = await requireConfig(file, { services }).catch(async (error: unknown) => {
+    await tellCluster(file, services, error);
+    throw error;
+  });
   const { log, output } = createLogger({ level: config.log.level });
   for (const warning of warnings) log.warn({ file }, warning);
   await runNode(async () => {
@@ -56,6 +59,18 @@ async function startFrom(file: string, services: Chosen, options: StartOptions):
     await serveQuestions(node, log, options);
     return node;
   }, log);
+}
+
+/** Whose configuration is wrong tells the others, as far as that shows where they are. It does not keep it from ending. */
+async function tellCluster(file: string, services: Chosen, reason: unknown): Promise<void> {
+  try {
+    const { config } = await requireConfig(file, { files: false, only: ['node', 'bus'] });
+    if (config.bus.servers.length === 0) return;
+    const { announceFailedStart } = await import('#services/node.ts');
+    await announceFailedStart({ config, log: silentLogger, ...(services && { services }) }, errorText(reason));
+  } catch (error) {
+    console.error(`the other nodes were not told: ${errorText(error)}`);
+  }
 }
 
 async function startSandbox(services: Chosen, options: StartOptions): Promise<void> {

@@ -2,9 +2,10 @@ import type { Member } from '#cluster/members/member-contract.ts';
 import { formatDuration } from '#shared/units.ts';
 import { CLUSTER_CERTIFICATE_CHECKS } from '../certificates/checks.ts';
 import { damagedMailFindings, damageFindings, voidCopyFindings } from '../damage.ts';
-import { clockFindings, configRefused } from '../doctor/checks-nodes.ts';
+import { clockFindings, missingNeks } from '../doctor/checks-nodes.ts';
 import { type Finding, listText, runChecks } from '../doctor/finding.ts';
 import { type ClusterFacts, type ProcessFacts, voidCopies } from './facts.ts';
+import { MEMBER_FINDINGS } from './members.ts';
 
 /**
  * What `sealpost cluster status` reports below its table: which processes are gone, and what the nodes do not agree
@@ -77,8 +78,13 @@ export const CLUSTER_CHECKS: Record<string, Check> = {
         'finish the upgrade',
       ),
     ),
-  'config-refused': ({ processes }) => configRefused(processes.map(({ member }) => member)),
-  'config-differs': configs,
+  ...Object.fromEntries(
+    Object.entries(MEMBER_FINDINGS).map(([name, find]): [string, Check] => [
+      name,
+      ({ processes }) => find(processes.map(({ member }) => member)),
+    ]),
+  ),
+  'nek-missing': ({ neks = [] }) => missingNeks(neks),
   ...Object.fromEntries(
     Object.entries(CLUSTER_CERTIFICATE_CHECKS).map(([name, find]): [string, Check] => [
       name,
@@ -125,8 +131,9 @@ function away({ node, away: ms, processes }: ClusterFacts): Finding[] {
 function gone({ away: ms, processes }: ClusterFacts): Finding[] {
   if (ms !== undefined) return [];
   return processes.flatMap((p): Finding[] => {
-    const { node, state, stopped, heard, services } = p.member;
-    if (state !== 'gone' || answers(p)) return [];
+    const { node, state, stopped, heard, services, failed } = p.member;
+    // What could not start is told of with the reason.
+    if (state !== 'gone' || answers(p) || failed !== undefined) return [];
     const since = formatDuration(heard);
     const help = `start it; if it was taken out for good, "sealpost cluster forget ${node}"`;
     if (!stopped)
@@ -248,22 +255,6 @@ function logDropped({ processes }: ClusterFacts): Finding[] {
         help: 'its output was full or not read: see to the disk of the log, or to the program that reads it',
       },
     ];
-  });
-}
-
-/** Sections that must be the same; another version may know other options, so each is compared with its like. */
-function configs({ processes }: ClusterFacts): Finding[] {
-  const versions = [...new Set(living(processes).map((p) => p.member.version))];
-  return versions.flatMap((version) => {
-    const alike = living(processes).filter((p) => p.member.version === version);
-    return keysOf(alike, (p) => p.member.config).flatMap((section) =>
-      disagreement(
-        alike,
-        (p) => `digest ${p.member.config[section]}`,
-        `"${section}" of the configuration`,
-        `make "${section}" the same on every node; a node that reloads its file follows immediately`,
-      ),
-    );
   });
 }
 

@@ -4,6 +4,7 @@ import { credentialStoreContract } from '#services/credential-store/contract.ts'
 import { routerContract } from '#services/router/contract.ts';
 import { signerContract } from '#services/signer/contract.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
+import type { NekStatus } from '#shared/keys/holders.ts';
 import type { StoreDamage } from '#shared/store-damage.ts';
 import type { CertificateFacts } from '../certificates/facts.ts';
 import type { Clients } from '../clients.ts';
@@ -58,6 +59,8 @@ export type ClusterFacts = {
   /** For how many ms it has not reached NATS; absent while it does. */
   away?: number;
   processes: ProcessFacts[];
+  /** The NEKs of the cluster, where a credential-store says. */
+  neks?: NekStatus[];
   /** The certificates of the cluster. */
   certificates?: CertificateFacts;
 };
@@ -80,7 +83,21 @@ export async function gatherCluster(clients: Clients): Promise<ClusterFacts> {
   }
   const processes = [...known.values()].sort((a, b) => order(a.member, b.member));
   await settleKeys(clients, processes);
-  return { node, ...(away !== undefined && { away }), processes };
+  const neks = await neksOf(clients, processes);
+  return { node, ...(away !== undefined && { away }), processes, ...(neks !== undefined && { neks }) };
+}
+
+async function neksOf(clients: Clients, processes: readonly ProcessFacts[]): Promise<NekStatus[] | undefined> {
+  const store = processes.find(
+    ({ keys, member }) => keys !== undefined && member.services.includes('credential-store'),
+  );
+  if (store === undefined) return undefined;
+  const there = { ...PATIENCE, node: store.member.process };
+  const answer = clients.client(credentialStoreContract)['nek-list']({}, there);
+  return answer.then(
+    ({ neks }) => neks,
+    () => undefined,
+  );
 }
 
 /** Add what a process knows of others; of each the newest is kept. */

@@ -1,6 +1,7 @@
-import type { Member } from '#cluster/members/member-contract.ts';
 import { type Directive, directiveText } from '#shared/directive.ts';
+import type { NekStatus } from '#shared/keys/holders.ts';
 import { formatDuration } from '#shared/units.ts';
+import { MEMBER_FINDINGS } from '../cluster/members.ts';
 import { damagedMailFindings, damageFindings, voidCopyFindings } from '../damage.ts';
 import { endingOf } from '../mail/directives.ts';
 import { consoleFindings } from './consoles.ts';
@@ -55,7 +56,9 @@ export const NODE_CHECKS: Record<string, Check> = {
         ]
       : [],
 
-  'config-refused': ({ members }) => configRefused(members),
+  ...Object.fromEntries(
+    Object.entries(MEMBER_FINDINGS).map(([name, find]): [string, Check] => [name, ({ members }) => find(members)]),
+  ),
   'open-relay': ({ exposures }) => openRelayFindings(exposures),
   'hidden-clients': ({ exposures }) => frontFindings(exposures),
   'container-gateway': ({ exposures }) => gatewayFindings(exposures),
@@ -110,15 +113,7 @@ export const NODE_CHECKS: Record<string, Check> = {
           },
         ],
 
-  'nek-missing': ({ neks }) =>
-    neks
-      .filter((nek) => nek.lacking.length > 0 && (nek.current || nek.keys > 0 || (nek.passwords ?? 0) > 0))
-      .map(({ name, keys, lacking }) => ({
-        severity: 'error',
-        about: `NEK ${name}`,
-        text: `is missing in credentials.nek of ${listText(lacking)}: ${keys === 1 ? '1 key' : `${keys} keys`} cannot be used there`,
-        help: 'copy its line to the NEK file there',
-      })),
+  'nek-missing': ({ neks }) => missingNeks(neks),
 
   'nek-old': ({ neks, now, nekAge }) =>
     neks
@@ -219,17 +214,14 @@ export function clockFindings(nodes: readonly { node: string; clock: number }[])
   ];
 }
 
-/** Processes that run with another configuration than their file says. */
-export function configRefused(members: readonly Member[]): Finding[] {
-  return members.flatMap(({ node, services, state, refused }): Finding[] => {
-    if (refused === undefined || state === 'gone') return [];
-    return [
-      {
-        severity: 'error',
-        about: `node ${node}`,
-        text: `its ${listText(services)} refused a change of the configuration and goes on with the one before: ${refused}`,
-        help: 'correct the file, "sealpost config check" lists all that is wrong; a correct one is taken up immediately',
-      },
-    ];
-  });
+/** NEKs that are needed and that a node lacks. */
+export function missingNeks(neks: readonly NekStatus[]): Finding[] {
+  return neks
+    .filter((nek) => nek.lacking.length > 0 && (nek.current || nek.keys > 0 || (nek.passwords ?? 0) > 0))
+    .map(({ name, keys, lacking }) => ({
+      severity: 'error',
+      about: `NEK ${name}`,
+      text: `is missing in credentials.nek of ${listText(lacking)}: ${keys === 1 ? '1 key' : `${keys} keys`} cannot be used there`,
+      help: 'copy its line to the NEK file there, from a node that has it or from your backup',
+    }));
 }

@@ -38,6 +38,20 @@ const lost = { heard: 2 * MINUTE, state: 'gone' } as const;
 
 const DAMAGE = { at: 0, what: '000005.log has holes', lostBytes: 90, names: ['A'], more: 3, folder: '/q/lost' };
 
+const DENIED: Member['denied'] = [
+  { operation: 'subscription', subject: 'a.new', ago: 2 * MINUTE },
+  ...[1, 2, 3, 4].map((n) => ({ operation: 'publish' as const, subject: `b.${n}`, ago: MINUTE })),
+];
+const NEK = {
+  name: 'edge',
+  fingerprint: 'f',
+  since: 0,
+  current: true,
+  keys: 2,
+  having: ['edge-1'],
+  lacking: ['edge-2'],
+};
+
 /** What is there, the check that speaks, how severe, about what, and words of the text and of what to do. */
 const CASES: [string, ClusterFacts, string, Finding['severity'], string, RegExp][] = [
   [
@@ -228,7 +242,49 @@ const CASES: [string, ClusterFacts, string, Finding['severity'], string, RegExp]
     'config-differs',
     'warning',
     '"domains" of the configuration',
-    /digest d1 on edge-1 and edge-3; digest d2 on edge-2.*make "domains" the same/,
+    /: edge-1 and edge-3 on one side, edge-2 on another.*make "domains" the same/,
+  ],
+  [
+    'a configuration that two processes of one node have in two forms',
+    facts([
+      one,
+      { member: member('edge-1', { process: 'P2', services: ['listener'], config: { domains: 'd2', keys: 'k1' } }) },
+    ]),
+    'config-differs',
+    'warning',
+    '"domains" of the configuration',
+    /edge-1 \(router and signer\) on one side, edge-1 \(listener\) on another/,
+  ],
+  [
+    'a process that could not start',
+    facts([
+      one,
+      ...['it had none', 'it lacks its NEK'].map((failed, n): Given => {
+        const services = ['credential-store'];
+        const own = { ...lost, stopped: true, services, failed, process: `P${n}`, started: STARTED + n };
+        return { member: member('edge-2', own), silent: true };
+      }),
+    ]),
+    'start-failed',
+    'error',
+    'node edge-2',
+    /its credential-store could not start 2m ago: it lacks its NEK\. correct that/,
+  ],
+  [
+    'a process that NATS does not permit what it needs',
+    facts([one, { member: member('edge-2', { denied: DENIED }) }]),
+    'bus-denied',
+    'error',
+    'node edge-2',
+    /its router and signer to hear a\.new and to publish on b\.1, b\.2, b\.3 and 1 more, last 1m ago.*nats-config/,
+  ],
+  [
+    'a NEK that a node lacks',
+    facts([one, two], { neks: [NEK, { ...NEK, name: 'unused', current: false, keys: 0 }] }),
+    'nek-missing',
+    'error',
+    'NEK edge',
+    /missing in credentials\.nek of edge-2: 2 keys cannot be used there/,
   ],
   [
     'a change of the configuration that a process refused',
