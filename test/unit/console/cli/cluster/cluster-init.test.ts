@@ -226,6 +226,14 @@ describe('sealpost cluster init, again', () => {
       readFileSync(join(dir.path, 'nats/nats.conf'), 'utf8'),
       /include "users\.conf"\ninclude "local\.conf"\n$/,
     );
+    await rm(join(dir.path, 'nek/nek.key'));
+    await initCluster(dir.path, { ...HOSTS, newNek: true });
+    // As an upgrade leaves them, whose permissions are others.
+    await writeFile(join(dir.path, 'nats/users.conf'), 'authorization { users: [] }\n');
+    await writeFile(join(dir.path, 'nats/nats.conf'), 'include "users.conf"\n');
+    await initCluster(dir.path, { ...HOSTS, advance: true });
+    assert.equal(readFileSync(file, 'utf8'), 'max_payload: 2MB\n');
+    assert.match(readFileSync(join(dir.path, 'nats/nats.conf'), 'utf8'), /include "local\.conf"\n$/);
     // A cluster of an earlier version has none: nats-server would not start.
     await rm(file);
     await initCluster(dir.path, HOSTS);
