@@ -9,7 +9,7 @@ import { requireConfig, type Section } from '#cluster/config/load.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { announcedBy, type Member, memberContract } from '#cluster/members/member-contract.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
-import { calls } from '#services/topology.ts';
+import { calls, MAIL_SERVICES } from '#services/topology.ts';
 import { SealpostError } from '#shared/errors.ts';
 import type { Clients } from '../reports/clients.ts';
 import type { CredentialStore } from '../reports/keys/key-list.ts';
@@ -109,10 +109,16 @@ export async function withOwnStore<T>(
   return await ask(own.client(credentialStoreContract), own);
 }
 
-/** NATS cannot be reached; the node on this machine may answer for itself. */
+/** NATS cannot be reached; the node on this machine may answer for itself where one process has every service. */
 async function openOwnNode(config: Config): Promise<Caller> {
   const control = new ControlClient(config.node.data);
-  if (!(await control.answers())) {
+  const answer = calls(control, 'operator', 'member')['member-list']({}, { timeout: MEET_LIMIT_MS });
+  // It lists itself first.
+  const [own] = await answer.then(
+    ({ members }) => members,
+    () => [],
+  );
+  if (own === undefined || !MAIL_SERVICES.every((service) => own.services.includes(service))) {
     throw new SealpostError(
       'no-node',
       `no NATS server answers at ${config.bus.servers.join(', ')}: start it, or check bus.servers`,
