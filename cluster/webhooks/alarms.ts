@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { errorText } from '#shared/errors.ts';
+import { newId } from '#shared/ids.ts';
 import type { Logger } from '#shared/log.ts';
 import { formatDuration } from '#shared/units.ts';
 import { Alarm, type WebhookEvent } from '#shared/webhooks/events.ts';
@@ -120,17 +120,15 @@ export class Alarms {
   #event(type: 'alarm.raised' | 'alarm.cleared', { domains, ...one }: Found): WebhookEvent {
     const { alarm, about, text, help, since } = one;
     const { name: node } = this.#deps.settings.current.node;
-    const hash = createHash('sha256')
-      .update(JSON.stringify([type, alarm, about, since]))
-      .digest('base64url');
     const data = { alarm, about, node, text, help, since: new Date(since).toISOString() };
-    return { id: `alarm_${hash.slice(0, 22)}`, type, at: Date.now(), data, domains };
+    // Not made of what holds: that may be over, and come again.
+    return { id: `alarm_${newId()}`, type, at: Date.now(), data, domains };
   }
 }
 
 const keyOf = ({ alarm, about }: Pick<Found, 'alarm' | 'about'>): string => `${alarm}!${about}`;
 
-/** A webhook that takes nothing for so long is an alarm for the others. */
+/** A webhook that takes nothing for so long needs somebody: events are given up after a day. */
 export const LONG_MS = 3_600_000;
 
 /** Those of webhooks that take nothing: what is to be told to them waits in this service of this node. */

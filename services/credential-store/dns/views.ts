@@ -19,6 +19,7 @@ export type Expected = 'key' | 'revoked' | 'absent';
 
 /** Verdicts that say nothing of the record. */
 const UNKNOWN = new Set<DnsView['verdict']>(['unreachable', 'error']);
+export const isUnknown = (seen: DnsView['verdict'] | undefined): boolean => seen === undefined || UNKNOWN.has(seen);
 
 const REFRESH_MS = 60_000;
 /** Records that a refresh looks at concurrently. */

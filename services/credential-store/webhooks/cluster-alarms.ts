@@ -4,7 +4,7 @@ import { type Alarms, type Found, webhookAlarms } from '#cluster/webhooks/alarms
 import type { Webhooks } from '#cluster/webhooks/webhooks.ts';
 import { formatDuration } from '#shared/units.ts';
 import type { Alarm } from '#shared/webhooks/events.ts';
-import type { DnsViews } from '../dns/views.ts';
+import { type DnsViews, isUnknown } from '../dns/views.ts';
 import { isExposed } from '../life/life-cycle.ts';
 import type { DomainRecord, KeyRecord } from '../records/domain-record.ts';
 import type { Turn } from './record-watch.ts';
@@ -108,17 +108,25 @@ export class ClusterAlarms {
   }
 
   #keys(now: number): Found[] {
-    const { domains, views } = this.#deps;
-    return domains().flatMap(({ domain, keys }) =>
-      keys.flatMap((key) => [
-        ...stuck(domain, key, now),
-        ...exposed(domain, key, isExposed(key, views.last(domain, key)?.verdict), now),
-      ]),
-    );
+    return this.#deps
+      .domains()
+      .flatMap(({ domain, keys }) =>
+        keys.flatMap((key) => [...stuck(domain, key, now), ...exposed(domain, key, this.#isExposed(domain, key), now)]),
+      );
+  }
+
+  /** DNS that was not asked yet, or does not answer, says nothing: what was exposed is so until it says otherwise. */
+  #isExposed(domain: string, key: KeyRecord): boolean {
+    const { views, alarms } = this.#deps;
+    const seen = views.last(domain, key)?.verdict;
+    if (!isUnknown(seen) || key.compromised !== true) return isExposed(key, seen);
+    const wasRaised = alarms.raised('key-exposed').some(({ about }) => about === aboutKey(domain, key));
+    return isExposed(key, wasRaised ? 'different' : undefined);
   }
 }
 
 const aboutNode = (node: string): string => `node ${node}`;
+const aboutKey = (domain: string, { selector }: KeyRecord): string => `key ${selector} of ${domain}`;
 
 /** Nodes that fell silent without a word. A process that was started again speaks for the one before. */
 function silentNodes(members: readonly Member[], now: number): Found[] {
@@ -141,23 +149,25 @@ function silentNodes(members: readonly Member[], now: number): Found[] {
   });
 }
 
-function stuck(domain: string, { selector, problem }: KeyRecord, now: number): Found[] {
+function stuck(domain: string, key: KeyRecord, now: number): Found[] {
+  const { selector, problem } = key;
   if (problem === undefined || (!problem.permanent && now - problem.since < STUCK_MS)) return [];
   const lasts = problem.permanent ? 'it needs a person' : `for ${formatDuration(STUCK_MS)} and longer`;
   return [
     {
-      ...{ alarm: 'key-stuck', about: `key ${selector} of ${domain}`, since: problem.since, domains: [domain] },
+      ...{ alarm: 'key-stuck', about: aboutKey(domain, key), since: problem.since, domains: [domain] },
       text: `it does not come on, ${lasts}: ${problem.text}`,
       help: `"sealpost keys show ${domain} ${selector}" says what it waits for`,
     },
   ];
 }
 
-function exposed(domain: string, { selector, since }: KeyRecord, is: boolean, now: number): Found[] {
+function exposed(domain: string, key: KeyRecord, is: boolean, now: number): Found[] {
+  const { selector, since } = key;
   if (!is || now - since < EXPOSED_MS) return [];
   return [
     {
-      ...{ alarm: 'key-exposed', about: `key ${selector} of ${domain}`, since, domains: [domain] },
+      ...{ alarm: 'key-exposed', about: aboutKey(domain, key), since, domains: [domain] },
       text: 'it is compromised and still in DNS: forged mail passes',
       help: `take its record out of DNS, or have it say p=; "sealpost keys show ${domain} ${selector}" has the record`,
     },

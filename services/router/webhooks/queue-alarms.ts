@@ -34,10 +34,11 @@ export class QueueAlarms {
   readonly #deps: QueueAlarmsDeps;
   readonly #timer: NodeJS.Timeout;
   #looking: Promise<void> = Promise.resolve();
-  #isLong = false;
+  #isLong: boolean;
 
   constructor(deps: QueueAlarmsDeps) {
     this.#deps = deps;
+    this.#isLong = deps.alarms.raised('queue-long').length > 0;
     this.#timer = setInterval(() => {
       this.#looking = this.#looking.then(() => this.look());
     }, LOOK_MS).unref();

@@ -1,4 +1,5 @@
 import type { Member } from '#cluster/members/member-contract.ts';
+import { LONG_MS } from '#cluster/webhooks/alarms.ts';
 import { credentialStoreContract } from '#services/credential-store/contract.ts';
 import { routerContract } from '#services/router/contract.ts';
 import { formatDuration, formatTime } from '#shared/units.ts';
@@ -11,8 +12,6 @@ import type { Finding, Sender, SenderStatus } from './finding.ts';
 
 /** How long a process may take before it counts as silent. */
 const PATIENCE = { timeout: 3000 };
-/** One that takes nothing for so long needs somebody: events are given up after a day. */
-const LONG_MS = 3_600_000;
 
 const SENDERS = [routerContract, credentialStoreContract] as const;
 

@@ -6,6 +6,7 @@ import { Alarms } from '#cluster/webhooks/alarms.ts';
 import type { DomainRecord, KeyRecord } from '#services/credential-store/records/domain-record.ts';
 import { ClusterAlarms } from '#services/credential-store/webhooks/cluster-alarms.ts';
 import type { Turn } from '#services/credential-store/webhooks/record-watch.ts';
+import type { DnsView } from '#shared/keys/key-status.ts';
 import { silentLogger } from '#shared/log.ts';
 import type { EventData, WebhookEvent } from '#shared/webhooks/events.ts';
 import { tempDir } from '#test/kit/temp.ts';
@@ -23,27 +24,36 @@ const member = (node: string, more: Partial<Member> = {}): Member => ({
 const gone = (node: string, heard: number, more: Partial<Member> = {}): Member =>
   member(node, { state: 'gone', heard, ...more });
 
-type World = { members: Member[]; domains: DomainRecord[]; turn: ReturnType<Turn>; away: boolean };
+type World = {
+  members: Member[];
+  domains: DomainRecord[];
+  turn: ReturnType<Turn>;
+  away: boolean;
+  seen: DnsView['verdict'] | undefined;
+};
 
 async function watcher(path: string) {
   const undo = new AsyncDisposableStack();
   const store = undo.adopt(await Store.open(`${path}/credentials`, silentLogger), (opened) => opened.close());
   const settings = settingsFor(path);
   const told: string[] = [];
+  const ids: string[] = [];
   const webhooks = {
     wants: () => true,
     status: () => [],
     tell: async (events: readonly WebhookEvent[]) => {
-      for (const { type, data } of events) {
+      for (const { id, type, data } of events) {
+        ids.push(id);
         const { alarm, about } = data as EventData<'alarm.raised'>;
         told.push(`${type === 'alarm.raised' ? '' : 'no '}${alarm}: ${about}`);
       }
     },
   };
-  const world: World = { members: [member('edge-1')], domains: [], turn: 'mine', away: false };
+  const world: World = { members: [member('edge-1')], domains: [], turn: 'mine', away: false, seen: undefined };
+  const view = { node: 'edge-1', summary: '', servers: [], at: 0 };
   const watch = undo.adopt(
     new ClusterAlarms({
-      ...{ settings, webhooks, views: { last: () => undefined } },
+      ...{ settings, webhooks, views: { last: () => world.seen && { ...view, verdict: world.seen } } },
       alarms: await Alarms.open({ store, settings, log: silentLogger, webhooks }),
       turn: () => world.turn,
       isAway: () => world.away,
@@ -58,8 +68,17 @@ async function watcher(path: string) {
     await watch.look(at);
     return [...told];
   };
-  return { look, [Symbol.asyncDispose]: () => undo.disposeAsync() };
+  return { look, ids, [Symbol.asyncDispose]: () => undo.disposeAsync() };
 }
+
+const having = (more: Partial<KeyRecord>): Partial<World> => {
+  const key: KeyRecord = {
+    ...{ selector: 's1', state: 'replicated', since: 0, algorithm: 'ed25519', created: 1, fingerprint: 'f' },
+    ...{ publicKey: 'p', activate: true, signed: true, publication: { by: 'manual' }, ttl: 60 },
+    ...more,
+  };
+  return { domains: [{ domain: 'example.com', keys: [key], used: [] }] };
+};
 
 test('a node that falls silent is told of, one that ends or starts again is not', async () => {
   await using temp = await tempDir('alarms');
@@ -130,14 +149,6 @@ test('a configuration that is refused for five minutes, and keys that need someb
   assert.deepEqual(await watch.look(5 * MINUTE, {}), ['config-refused: node edge-2']);
   assert.deepEqual(await watch.look(6 * MINUTE, { members: [member('edge-1')] }), ['no config-refused: node edge-2']);
 
-  const key = (more: Partial<KeyRecord>): KeyRecord => ({
-    ...{ selector: 's1', state: 'replicated', since: 0, algorithm: 'ed25519', created: 1, fingerprint: 'f' },
-    ...{ publicKey: 'p', activate: true, signed: true, publication: { by: 'manual' }, ttl: 60 },
-    ...more,
-  });
-  const having = (more: Partial<KeyRecord>): Partial<World> => ({
-    domains: [{ domain: 'example.com', keys: [key(more)], used: [] }],
-  });
   const waits = { problem: { text: 'the record is missing', since: 0, permanent: false } };
   assert.deepEqual(await watch.look(59 * MINUTE, having(waits)), []);
   assert.deepEqual(await watch.look(60 * MINUTE, having(waits)), ['key-stuck: key s1 of example.com']);
@@ -149,4 +160,27 @@ test('a configuration that is refused for five minutes, and keys that need someb
     'key-exposed: key s1 of example.com',
     'no key-stuck: key s1 of example.com',
   ]);
+});
+
+test('a compromised key is out of DNS when a name server says so, not when DNS is silent', async () => {
+  await using temp = await tempDir('alarms');
+  const revoked = having({ state: 'revoked', compromised: true });
+  {
+    await using watch = await watcher(temp.path);
+    assert.deepEqual(await watch.look(10 * MINUTE, { ...revoked, seen: undefined }), []);
+    assert.deepEqual(await watch.look(11 * MINUTE, { seen: 'different' }), ['key-exposed: key s1 of example.com']);
+    assert.deepEqual(await watch.look(12 * MINUTE, { seen: 'unreachable' }), []);
+  }
+  await using watch = await watcher(temp.path);
+  assert.deepEqual(await watch.look(13 * MINUTE, { ...revoked, seen: undefined }), []);
+  assert.deepEqual(await watch.look(14 * MINUTE, { seen: 'ok' }), ['no key-exposed: key s1 of example.com']);
+});
+
+test('an alarm that is raised again is another event, also where it holds since the same moment', async () => {
+  await using temp = await tempDir('alarms');
+  await using watch = await watcher(temp.path);
+  const revoked = having({ state: 'revoked', compromised: true });
+  for (const seen of ['different', 'ok', 'different', 'ok'] as const)
+    assert.equal((await watch.look(11 * MINUTE, { ...revoked, seen })).length, 1);
+  assert.equal(new Set(watch.ids).size, 4, watch.ids.join(' '));
 });

@@ -76,14 +76,16 @@ test('a restart neither raises an alarm again nor forgets to clear it', async ()
   await using temp = await tempDir('alarms');
   {
     await using watch = await watcher(temp.path);
-    await watch.look(0, { hold: 1 });
-    assert.deepEqual(await watch.look(60 * MINUTE, { hold: 1 }), ['alarm.raised mail-held']);
+    await watch.look(0, { hold: 1, deferred: 1500 });
+    assert.deepEqual(await watch.look(15 * MINUTE, { hold: 1, deferred: 1500 }), ['alarm.raised queue-long']);
+    assert.deepEqual(await watch.look(60 * MINUTE, { hold: 1, deferred: 1500 }), ['alarm.raised mail-held']);
   }
   await using watch = await watcher(temp.path);
   // The queue is still being read.
   assert.deepEqual(await watch.look(61 * MINUTE, undefined), []);
-  assert.deepEqual(await watch.look(62 * MINUTE, { hold: 1 }), []);
-  assert.deepEqual(await watch.look(63 * MINUTE, {}), ['alarm.cleared mail-held']);
+  assert.deepEqual(await watch.look(62 * MINUTE, { hold: 1, deferred: 900 }), []);
+  assert.deepEqual(await watch.look(63 * MINUTE, { deferred: 900 }), ['alarm.cleared mail-held']);
+  assert.deepEqual(await watch.look(64 * MINUTE, {}), ['alarm.cleared queue-long']);
 });
 
 test('a webhook that takes nothing for an hour, or is paused, is an alarm for the others', async () => {
