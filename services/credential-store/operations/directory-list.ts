@@ -12,8 +12,9 @@ import type { Operation, OperationDeps } from './deps.ts';
 const PAGE_BYTES = 400_000;
 const CHANGED_BYTES = 150_000;
 const ENTRIES = 500;
-/** One is enough for policy to know that it does not know all. */
+/** One is enough for policy to know that it does not know all; but each block counts. */
 const MOST_LOST = 100;
+const BLOCKS = directoryKey('block', '');
 
 type Entries = readonly Replicated<DirectoryRecord>[];
 
@@ -26,7 +27,7 @@ export const directoryList: Operation<'directory-list'> = (deps, { after, since,
   const entries = changed === undefined ? directory.entries() : changed.flatMap((key) => directory.get(key) ?? []);
   const { page, next } = pageAfter(entries, after);
   // Who is in them is not known: policy must not say that somebody does not exist.
-  const lost = changed === undefined && after === undefined ? directory.lost.slice(0, MOST_LOST) : [];
+  const lost = changed === undefined && after === undefined ? toldLost(directory.lost) : [];
   const list = {
     node: settings.current.node.name,
     revision: directory.revision,
@@ -39,6 +40,11 @@ export const directoryList: Operation<'directory-list'> = (deps, { after, since,
   if (nonce === undefined || seal.neks.length === 0) return list;
   return { ...list, macs: proveDirectory(seal.neks, { nonce, since, after }, list) };
 };
+
+function toldLost(lost: readonly string[]): string[] {
+  const others = lost.filter((key) => !key.startsWith(BLOCKS));
+  return [...lost.filter((key) => key.startsWith(BLOCKS)), ...others.slice(0, MOST_LOST)];
+}
 
 /** In order; undefined when this process did not give the cursor, or so many changed that all may as well be read. */
 function changedKeys(directory: OperationDeps['directory'], since: string): string[] | undefined {

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { announcer } from '#cluster/actor.ts';
 import { LocalBus } from '#cluster/bus/local-bus.ts';
+import { Store } from '#cluster/store.ts';
 import { policyContract } from '#services/policy/contract.ts';
+import { silentLogger } from '#shared/log.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { fails, startNode } from './fixture.ts';
@@ -37,6 +40,23 @@ test('blocks come in pages', async () => {
     names,
   );
   assert.equal(second.next, undefined);
+});
+
+test('however many records are damaged, policy hears of each block among them', async () => {
+  await using data = await tempDir();
+  const store = await Store.open(join(data.path, 'credentials'), silentLogger);
+  const keys = Array.from({ length: 200 }, (_, i) => `alias!a${i}@example.com`);
+  keys.push('block!mallory', 'block!oscar');
+  await store.write(keys.map((key) => ({ type: 'put', key: `directory!record!${key}`, value: Buffer.from('x') })));
+  await store.close();
+  await using node = await startNode(data.path);
+  const { records } = await node.calls['directory-list']({});
+  const blocks = records.filter(({ key }) => key.startsWith('block!'));
+  assert.deepEqual(blocks, [
+    { key: 'block!mallory', json: '' },
+    { key: 'block!oscar', json: '' },
+  ]);
+  assert.ok(records.length < 150);
 });
 
 test('nobody is blocked while a policy service lives that would not know it', async () => {
