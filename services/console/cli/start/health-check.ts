@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers';
  * processor time to load, which `sealpost.js` spares it.
  */
 
-/** The health of a process: what keeps its services from their work; notes tell of what is so on purpose, maybe. */
+/** The health of a process. `problems` keep its services from their work; `notes` may be as intended, and are no failure. */
 export type Health = { node: string; services: string[]; problems: string[]; notes?: string[] };
 
 /** How long a process may take to answer for all of its services. */

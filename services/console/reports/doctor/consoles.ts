@@ -29,7 +29,7 @@ export function consoleFindings(consoles: readonly Console[], now: number): Find
     const about = `node ${node}`;
     if (until === undefined) {
       const text = `its console is closed or does not answer: ${error}`;
-      const help = 'do as it says, see the log of its process, or let that not run the service console';
+      const help = 'see the log of its process; a process that shall have no console must not run that service';
       return [{ severity: 'warning', about, text, help }];
     }
     if (until - now > SOON_MS) return [];
