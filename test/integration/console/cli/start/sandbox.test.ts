@@ -99,7 +99,7 @@ test('users cannot send as others, nor without a password', async () => {
     input: 'wrong password\n',
   });
   assert.equal(guessed.code, 1);
-  assert.match(guessed.stderr, /AUTH PLAIN was refused: 535/);
+  assert.match(guessed.stderr, /AUTH PLAIN \(user [^)]*\) was refused: 535/);
   assert.doesNotMatch(guessed.stderr, /wrong password|d3Jvbmcg/);
 });
 
