@@ -131,7 +131,7 @@ export class AdviceSite implements AsyncDisposable {
       last = await this.why(what);
       return last.cause === cause;
     };
-    await waitFor(isIt, { what: `${what} to be ${cause}` }).catch((error: unknown) => {
+    await waitFor(isIt, { what: `${what} to be ${cause}`, timeout: 60_000 }).catch((error: unknown) => {
       throw new Error(`${what} is not ${cause}: ${JSON.stringify(last)}`, { cause: error });
     });
   }
@@ -158,6 +158,7 @@ export class AdviceSite implements AsyncDisposable {
   readonly keyIs = async (domain: string, selector: string, state: KeyStatus['state']): Promise<void> => {
     await waitFor(async () => (await this.keys['key-show']({ domain, selector })).state === state, {
       what: `${selector} of ${domain} to be ${state}`,
+      timeout: 60_000,
     });
   };
 
