@@ -172,6 +172,14 @@ export class AdviceSite implements AsyncDisposable {
     await node.programs.get(services.join('+'))?.stop();
   }
 
+  /** Waits until the signer has heard of every change of keys: until then it signs with those that it has. */
+  readonly heard = async (): Promise<void> => {
+    const { revision } = await this.keys['status-show']({});
+    const hasIt = async (): Promise<boolean> =>
+      (await this.keys['status-show']({})).holders.every((holder) => holder.revision >= revision);
+    await waitFor(hasIt, { what: 'the signer to follow', timeout: 60_000 });
+  };
+
   /** The mail filter of the second node. */
   async startFilter(): Promise<void> {
     this.#filter = await FakeMilter.start(undefined, { port: this.parts.ports.milter });

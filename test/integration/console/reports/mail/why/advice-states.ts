@@ -49,24 +49,27 @@ export const SIGNING: Record<string, State> = {
   'no key, and records that are published by hand': unsigned('hand', { outside: publish }),
   'a key that nobody has published': unsigned('made', { before: created('made'), outside: publish }),
   'a key that was ready when the one before was revoked': unsigned('spare', {
-    before: async ({ keys, activeKey, keyIs }) => {
+    before: async ({ keys, activeKey, keyIs, heard }) => {
       const domain = 'spare.test';
       await activeKey(domain, 's1');
       await keys['key-create']({ domain, selector: 'e1', algorithm: 'ed25519', activate: false });
       await keyIs(domain, 'e1', 'proven');
       await keys['key-revoke']({ domain, selector: 's1', force: true });
+      await heard();
     },
   }),
   'every key is revoked': unsigned('revoked', {
-    before: async ({ keys, activeKey }) => {
+    before: async ({ keys, activeKey, heard }) => {
       await activeKey('revoked.test', 's1');
       await keys['key-revoke']({ domain: 'revoked.test', selector: 's1', force: true });
+      await heard();
     },
   }),
   'the last key is retired': unsigned('retired', {
-    before: async ({ keys, activeKey }) => {
+    before: async ({ keys, activeKey, heard }) => {
       await activeKey('retired.test', 's1');
       await keys['key-retire']({ domain: 'retired.test', selector: 's1', force: true });
+      await heard();
     },
   }),
   'a rotation that is frozen, and its old key revoked': unsigned('frozen', {
@@ -79,6 +82,7 @@ export const SIGNING: Record<string, State> = {
       await keys['rotation-start']({ domain, to: ['s2'] });
       await keys['rotation-freeze']({ domain });
       await keys['key-revoke']({ domain, selector: 's1', force: true });
+      await site.heard();
     },
     outside: publish,
   }),
