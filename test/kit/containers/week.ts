@@ -156,11 +156,9 @@ export class ComposeWeek implements AsyncDisposable {
 
   /** The certificates that the listeners present, by their fingerprints. */
   async presented(): Promise<string[]> {
-    const ports = ['listener', 'extra-listener'].map(async (service) => {
-      const containers = await this.project.containers(service);
-      return Promise.all(containers.map((_, i) => this.project.compose('port', `--index=${i + 1}`, service, '2525')));
-    });
-    const addresses = (await Promise.all(ports)).flat();
+    const services = ['listener', 'extra-listener'].map((service) => this.project.containers(service));
+    const containers = (await Promise.all(services)).flat();
+    const addresses = await Promise.all(containers.map((container) => docker('port', container, '2525')));
     const shown = addresses.map((address) => presentedAt(Number(address.trim().split(':').at(-1))));
     return (await Promise.all(shown)).map(({ fingerprint256 }) => fingerprint256);
   }
