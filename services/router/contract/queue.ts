@@ -5,6 +5,9 @@ import { QueueFilter } from '#shared/queue/filter.ts';
 import { QueueGroup, SummaryBy } from '#shared/queue/summary.ts';
 import { Affected, READ } from './common.ts';
 
+/** Of one administrator. */
+const MOST_DOMAINS = 100;
+
 /** What operators ask and do about much mail of the queue together. */
 
 /** Which messages the operations of the version before are for: one id, all of a recipient domain, or all. */
@@ -37,8 +40,19 @@ export const queueOperations = {
    * what a part has must be added to what the others have.
    */
   'queue-summarize': {
-    request: z.object({ by: SummaryBy, filter: QueueFilter, after: z.string().max(20).optional() }),
-    reply: z.object({ groups: z.array(QueueGroup), next: z.string().optional() }),
+    request: z.object({
+      by: SummaryBy,
+      filter: QueueFilter,
+      after: z.string().max(20).optional(),
+      /** Only mail from these domains, and of other mail what is for recipients in them; a subdomain is one of its own. */
+      domains: z.array(z.string().max(253)).min(1).max(MOST_DOMAINS).optional(),
+    }),
+    reply: z.object({
+      groups: z.array(QueueGroup),
+      next: z.string().optional(),
+      /** `domains` were heeded; absent in the answer of an older version, which counts all mail. */
+      bounded: z.literal(true).optional(),
+    }),
     errors: READ,
     timeout: 20_000,
   },

@@ -28,7 +28,7 @@ export type Walk = {
   /** Whether a message is looked at at all. */
   wants?: (slot: Slot) => boolean;
   /** Of which recipients the filter speaks; of all by default. */
-  of?: (recipient: Recipient) => boolean;
+  of?: (recipient: Recipient, message: Message) => boolean;
 };
 
 /** Whether the page is full. */
@@ -75,7 +75,7 @@ function isMeant(
 ): boolean {
   const { id: queueId, record } = message;
   const { arrived, reversePath } = record;
-  const recipients = message.recipients.filter(of);
+  const recipients = message.recipients.filter((one) => of(one, message));
   return test({ queueId, state, arrived, reversePath, recipients }, (one) => hopKeyOf(routing, message, one));
 }
 

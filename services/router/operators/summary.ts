@@ -16,8 +16,13 @@ import { backoffOf, type Pauses, shownStatus } from './waiting.ts';
  * asks adds them up. A message of several kinds counts in each.
  */
 
-export type SummaryRequest = { by: SummaryBy; filter: QueueFilter; after?: string | undefined };
-export type SummaryPage = { groups: QueueGroup[]; next?: string };
+export type SummaryRequest = {
+  by: SummaryBy;
+  filter: QueueFilter;
+  after?: string | undefined;
+  domains?: string[] | undefined;
+};
+export type SummaryPage = { groups: QueueGroup[]; next?: string; bounded?: true };
 
 /** Characters of the names of groups in a page: NATS carries 1 MB. */
 const PAGE_CHARACTERS = 256 * 1024;
@@ -31,12 +36,15 @@ type Looked = { recipient: Recipient; backoff: NextHopBackoff | undefined };
 
 export async function summaryPage(
   deps: SelectionDeps & Pauses & { node: string },
-  { by, filter, after }: SummaryRequest,
+  { by, filter, after, domains }: SummaryRequest,
 ): Promise<SummaryPage> {
   const groups = new Map<string, Group>();
   let characters = 0;
-  const next = await walkPage(deps, { filter, after }, (message, slot) => {
-    const looked = message.recipients.map((recipient) => ({ recipient, backoff: backoffOf(deps, message, recipient) }));
+  const of = domains === undefined ? () => true : belongsTo(new Set(domains.map(normalizeDomain)));
+  const next = await walkPage(deps, { filter, after, of }, (message, slot) => {
+    const recipients = message.recipients.filter((one) => of(one, message));
+    if (recipients.length === 0) return false;
+    const looked = recipients.map((recipient) => ({ recipient, backoff: backoffOf(deps, message, recipient) }));
     const due = slot.state === 'hold' ? undefined : nextAttempt(looked);
     for (const [key, own] of keysOf(by, message, looked, deps.node)) {
       const group = groups.get(key) ?? { key, messages: 0, oldest: message.record.arrived, held: 0 };
@@ -50,7 +58,18 @@ export async function summaryPage(
     }
     return characters >= PAGE_CHARACTERS;
   });
-  return { groups: [...groups.values()], ...(next !== undefined && { next }) };
+  return {
+    groups: [...groups.values()],
+    ...(next !== undefined && { next }),
+    ...(domains !== undefined && { bounded: true }),
+  };
+}
+
+/** Whether a recipient is in one of the domains, also as it was before aliases, or the whole message comes from one. */
+function belongsTo(domains: ReadonlySet<string>) {
+  const isIn = (address: string): boolean => domains.has(normalizeDomain(domainOf(address)));
+  return ({ recipient: { address, original } }: Recipient, { record }: Message): boolean =>
+    isIn(record.reversePath) || isIn(address) || (original !== undefined && isIn(original));
 }
 
 function nextAttempt(recipients: readonly Looked[]): number {

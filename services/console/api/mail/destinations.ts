@@ -32,6 +32,7 @@ export const destinationRoutes = [
     path: '/api/destinations',
     summary: 'How much mail waits on all nodes, by destination, last reply, sender, node or what holds it',
     access: 'viewer',
+    domains: 'filtered',
     query: z.strictObject({
       by: GroupedBy.default('destination'),
       state: QueueState.optional(),
@@ -47,13 +48,14 @@ export const destinationRoutes = [
       limit: z.coerce.number().int().min(1).max(MOST_GROUPS).default(1000),
     }),
     reply: QueueGroups,
-    handler: async ({ clients, query: { by, limit, ...filter } }) => {
+    handler: async ({ clients, bounds, query: { by, limit, ...filter } }) => {
+      const { domains } = bounds;
       const began = performance.now();
       const routers = await findRouters(clusterOf(clients));
       const silent: QueueGroups['silent'] = [];
       const onSilent = (node: string, error: unknown): unknown => silent.push({ node, error: errorText(error) });
       const [parts, directives] = await Promise.all([
-        askEach(routers, (node) => groupsOf(clients, node, { by, filter }), onSilent),
+        askEach(routers, (node) => groupsOf(clients, node, { by, filter, domains }), onSilent),
         inForce(clients, routers),
       ]);
       const groups = merged(parts.flat());
@@ -61,7 +63,11 @@ export const destinationRoutes = [
         by,
         groups: groups.slice(0, limit).map((group) => shownGroup(group, by === 'destination' ? directives : [])),
         total: { groups: groups.length, messages: groups.reduce((sum, { messages }) => sum + messages, 0) },
-        ...{ directives, silent, took: Math.round(performance.now() - began) },
+        // Another domain's suspension is told where mail of hers waits for it, and not beside that.
+        directives: directives.filter(
+          ({ about, name }) => domains === undefined || (about === 'domain' && bounds.has(name)),
+        ),
+        ...{ silent, took: Math.round(performance.now() - began) },
       };
     },
   }),

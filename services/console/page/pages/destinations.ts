@@ -1,9 +1,6 @@
 import type { GroupedBy } from '#services/console/schemas/queue.ts';
 import { html } from '/vendor/preact.js';
-import { Note } from '../kit/badge.ts';
-import { PageHead } from '../kit/layout.ts';
 import type { PageProps } from '../state/router.ts';
-import { useSession } from '../state/session.ts';
 import { Destination } from './destinations/destination.ts';
 import { isChangeable } from './destinations/groups.ts';
 import { DestinationList } from './destinations/list.ts';
@@ -11,17 +8,7 @@ import { DestinationList } from './destinations/list.ts';
 /** What waits on all nodes, for whom and why: all of it by one of its properties, or one group alone. */
 
 export default function Destinations({ rest: [by, key], query }: PageProps) {
-  if (useSession().domains !== undefined) return html`<${OnlyForAll} />`;
   if (key !== undefined && isChangeable(by))
     return html`<${Destination} key=${key} by=${by as GroupedBy} name=${key} />`;
   return html`<${DestinationList} query=${query} />`;
-}
-
-function OnlyForAll() {
-  return html`
-    <${PageHead} title="Destinations" />
-    <${Note} tone="info" title="Destinations are of all domains together.">
-      The mail of your domains that waits is under <a href="/messages?state=waiting">Messages</a>.
-    <//>
-  `;
 }

@@ -1,23 +1,25 @@
 import { routerContract } from '#services/router/contract.ts';
+import { SealpostError } from '#shared/errors.ts';
 import type { QueueFilter } from '#shared/queue/filter.ts';
 import type { QueueGroup, SummaryBy } from '#shared/queue/summary.ts';
 import type { Clients } from '../clients.ts';
 
 /** How much mail of each kind waits: what the pages of a node have, added up, and that of all nodes. */
 
-/** All of one node. */
+/** All of one node; with `domains`, of their mail alone. */
 export async function groupsOf(
   clients: Clients,
   node: string,
-  request: { by: SummaryBy; filter: QueueFilter },
+  request: { by: SummaryBy; filter: QueueFilter; domains?: string[] | undefined },
 ): Promise<QueueGroup[]> {
   const router = clients.client(routerContract);
   const sums: Sums = new Map();
   for (let after: string | undefined = ''; after !== undefined; ) {
-    const part: { groups: QueueGroup[]; next?: string | undefined } = await router['queue-summarize'](
-      { ...request, after },
-      { node },
-    );
+    const part: { groups: QueueGroup[]; next?: string | undefined; bounded?: true | undefined } = await router[
+      'queue-summarize'
+    ]({ ...request, after }, { node });
+    if (request.domains !== undefined && part.bounded !== true)
+      throw new SealpostError('unavailable', 'its version cannot count the mail of some domains alone: update it');
     add(sums, part.groups);
     after = part.next;
   }

@@ -7,6 +7,22 @@ import type { QueueGroup, SummaryBy } from '#shared/queue/summary.ts';
 import { tempDir } from '#test/kit/temp.ts';
 import { envelope, NO_USER, OK, TestRouter } from '#test/unit/router/fixture.ts';
 
+/** Of all pages: one ends after a time. */
+async function groupsOf(
+  router: TestRouter,
+  request: { by: SummaryBy; filter: QueueFilter; domains?: string[] },
+): Promise<QueueGroup[]> {
+  const all: QueueGroup[] = [];
+  for (let after: string | undefined = ''; after !== undefined; ) {
+    const page: Awaited<ReturnType<TestRouter['service']['handlers']['queue-summarize']>> =
+      await router.service.handlers['queue-summarize']({ ...request, after }, router.context());
+    assert.equal(page.bounded, request.domains && true);
+    all.push(...page.groups);
+    after = page.next;
+  }
+  return all;
+}
+
 test('the queue is counted by destination, reply, sender and node', async () => {
   await using folder = await tempDir();
   await using router = await TestRouter.start(folder.path);
@@ -20,9 +36,7 @@ test('the queue is counted by destination, reply, sender and node', async () => 
   await router.send({ envelope: { ...envelope(['d@two.test', 'e@three.test']), reversePath: '' } });
   const context = router.context();
   const count = async (by: SummaryBy, filter: QueueFilter = {}): Promise<QueueGroup[]> => {
-    const { groups, next } = await router.service.handlers['queue-summarize']({ by, filter }, context);
-    assert.equal(next, undefined);
-    return merged(groups);
+    return merged(await groupsOf(router, { by, filter }));
   };
   const names = async (by: SummaryBy, filter?: QueueFilter): Promise<string[]> =>
     (await count(by, filter)).map(({ key, messages }) => `${messages} ${key}`);
@@ -38,6 +52,30 @@ test('the queue is counted by destination, reply, sender and node', async () => 
   assert.equal((await count('reply', { state: 'active' }))[0]?.next, 0, 'now');
 });
 
+test('for some domains: mail from them, and of other mail what is for their recipients', async () => {
+  await using folder = await tempDir();
+  await using router = await TestRouter.start(folder.path);
+  for (const [from, ...to] of [
+    ['a@Ours.test', 'x@there.test'],
+    ['a@sub.ours.test', 'x@there.test', 'b@sub.ours.test'],
+    ['z@there.test', 'b@ours.test', 'c@other.test'],
+    ['z@there.test', 'c@other.test'],
+    ['', 'b@ours.test'],
+  ] as const)
+    await router.send({ envelope: { ...envelope([...to]), reversePath: from } });
+  const names = async (by: SummaryBy, filter: QueueFilter = {}): Promise<string[]> => {
+    const request = { by, filter, domains: ['ours.TEST'] };
+    return merged(await groupsOf(router, request)).map(({ key, messages }) => `${messages} ${key}`);
+  };
+  assert.deepEqual(await names('destination'), ['2 ours.test', '1 there.test']);
+  assert.deepEqual(await names('sender'), ['1 <>', '1 a@Ours.test', '1 z@there.test']);
+  assert.deepEqual(
+    await names('destination', { domain: 'other.test' }),
+    [],
+    'nor by a filter for recipients of others',
+  );
+});
+
 test('held mail is counted by what holds it, copies by their archives', async () => {
   await using folder = await tempDir();
   const rules = [
@@ -46,8 +84,7 @@ test('held mail is counted by what holds it, copies by their archives', async ()
   ];
   await using router = await TestRouter.start(folder.path, { config: { rules } });
   const count = async (by: SummaryBy, filter: QueueFilter): Promise<string[]> => {
-    const { groups } = await router.service.handlers['queue-summarize']({ by, filter }, router.context());
-    return merged(groups).map(({ key, messages }) => `${messages} ${key}`);
+    return merged(await groupsOf(router, { by, filter })).map(({ key, messages }) => `${messages} ${key}`);
   };
   let last = '';
   for (const to of ['a@one.test', 'b@two.test', 'c@two.test']) last = await router.send({ envelope: envelope([to]) });

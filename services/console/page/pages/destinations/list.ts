@@ -31,13 +31,14 @@ export function DestinationList({ query }: Pick<PageProps, 'query'>) {
   // What is by something else is not shown under this title.
   const data = loaded.data?.by === by ? loaded.data : undefined;
   const [asking, setAsking] = useState(false);
-  const canChange = mayChangeAll(useSession());
+  const session = useSession();
+  const canChange = mayChangeAll(session);
   return html`
     <${PageHead} title="Destinations" actions=${html`
       ${canChange && html`<button type="button" onClick=${() => setAsking(true)}>Suspend or redirect …</button>`}
       <button type="button" onClick=${() => void loaded.reload()}><${Icon} name="refresh" />Count again</button>
     `}>
-      What waits in the queues of all nodes: for whom, since when, and why.
+      What waits in the queues of all nodes${session.domains === undefined ? '' : ', from and to your domains'}: for whom, since when, and why.
     <//>
     <${Choice} label="Grouped by" value=${by} options=${GROUPED_BY} onValue=${(value: GroupedBy) => setQuery({ by: value })} />
     ${shown({ ...loaded, data }, (groups) => html`<${Groups} data=${groups} reload=${loaded.reload} />`)}

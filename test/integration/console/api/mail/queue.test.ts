@@ -179,3 +179,36 @@ describe('a destination', () => {
     assert.equal((await robot.post('/api/directives/end', redirect)).status, 200);
   });
 });
+
+describe('an administrator of some domains', () => {
+  test('sees the queues of her mail alone, and suspends no destination', async () => {
+    const stranger = { from: 'alice@other.example' };
+    await cause(await mail.send({ to: ['later@shared.test'] }), 'deferred-by-host');
+    await cause(await mail.send({ ...stranger, to: ['later@shared.test', 'later@unseen.test'] }), 'deferred-by-host');
+    const seen = async (name: 'ours' | 'theirs', query = ''): Promise<QueueGroups> => {
+      using program = mail.site.program(name);
+      const { status, text, json } = await program.get(`/api/destinations${query}`);
+      assert.equal(status, 200, text);
+      return json;
+    };
+    const count = ({ groups: all }: QueueGroups, key: string): number =>
+      all.find((one) => one.key === key)?.messages ?? 0;
+    assert.deepEqual([count(await groups(''), 'shared.test'), count(await groups(''), 'unseen.test')], [2, 1]);
+    assert.deepEqual([count(await seen('ours'), 'shared.test'), count(await seen('ours'), 'unseen.test')], [1, 0]);
+    assert.deepEqual([count(await seen('theirs'), 'shared.test'), count(await seen('theirs'), 'unseen.test')], [1, 1]);
+    assert.deepEqual(
+      (await seen('theirs', '?by=sender')).groups.map(({ key }) => key),
+      ['alice@other.example'],
+    );
+
+    using ours = mail.site.program('ours');
+    const directive = { kind: 'suspend', about: 'domain', name: 'shared.test' };
+    assert.equal((await ours.post('/api/directives', { ...directive, forMs: 60_000 })).status, 403);
+    assert.equal((await robot.post('/api/directives', { ...directive, forMs: 60_000 })).status, 200);
+    const { directives, groups: hers } = await seen('ours');
+    assert.deepEqual(directives, []);
+    assert.ok(hers.find(({ key }) => key === 'shared.test')?.suspended, 'why her mail waits');
+    assert.equal((await ours.post('/api/directives/end', directive)).status, 403);
+    assert.equal((await robot.post('/api/directives/end', directive)).status, 200);
+  });
+});

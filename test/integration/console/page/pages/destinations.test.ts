@@ -130,7 +130,7 @@ describe('the page of destinations', { ...needs('chromium'), timeout: 240_000 },
     await window.check();
   });
 
-  test('a viewer changes nothing, an administrator of some domains is told where hers is', async () => {
+  test('a viewer changes nothing, an administrator of some domains sees what is of hers', async () => {
     await console.site.send({ to: ['later@viewed.test'] });
     await using window = await console.open('/destinations', { role: 'viewer' });
     const { page } = window;
@@ -139,7 +139,14 @@ describe('the page of destinations', { ...needs('chromium'), timeout: 240_000 },
     for (const name of ['Remove …', 'Suspend …']) assert.equal(await page.getByRole('button', { name }).count(), 0);
     await window.checkScreens();
     await using bounded = await console.open('/destinations', { domains: ['other.example'] });
-    await bounded.page.getByText('Destinations are of all domains together.').waitFor();
+    await bounded.page.getByText('Nothing waits: the queues are empty.').waitFor();
     await bounded.check();
+    await using own = await console.open('/destinations', { domains: ['viewed.test'] });
+    await row(own.page, 'viewed.test').getByRole('link').click();
+    await own.page.getByText('Next attempt').waitFor();
+    for (const name of ['Remove …', 'Suspend …'])
+      assert.equal(await own.page.getByRole('button', { name }).count(), 0);
+    await own.page.getByRole('link', { name: 'See its messages' }).click();
+    await own.page.getByText('later@viewed.test').first().waitFor();
   });
 });
