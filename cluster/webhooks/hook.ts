@@ -60,11 +60,14 @@ export class Hook {
   #lastError: { at: number; text: string } | undefined;
   #sent = 0;
   #dropped = 0;
+  #lastDropped: number | undefined;
 
   constructor(config: WebhookConfig, deps: HookDeps, pausedAt?: number) {
     this.#config = config;
     this.#deps = deps;
     this.#pausedAt = pausedAt;
+    // Prometheus sees no increase in a series that begins with its first event.
+    for (const reason of ['age', 'room'] as const) dropped.inc({ webhook: config.name, reason }, 0);
   }
 
   get size(): number {
@@ -78,6 +81,7 @@ export class Hook {
     return {
       ...{ name: this.#config.name, waiting: this.size, sent: this.#sent, dropped: this.#dropped },
       ...(oldest !== undefined && { oldest }),
+      ...(this.#lastDropped !== undefined && { lastDropped: this.#lastDropped }),
       ...(this.#lastSuccess !== undefined && { lastSuccess: this.#lastSuccess }),
       ...(this.#lastError !== undefined && { lastError: this.#lastError }),
       ...(since !== undefined && { failing: { since, tries: this.#failures, next } }),
@@ -105,8 +109,7 @@ export class Hook {
   dropOldest(): string | undefined {
     const entry = this.#waiting.takeOldest();
     if (entry === undefined) return undefined;
-    this.#dropped++;
-    dropped.inc({ webhook: this.#config.name, reason: 'room' });
+    this.#gaveUp(1, 'room');
     return entry.key;
   }
 
@@ -116,8 +119,7 @@ export class Hook {
     const old = this.#waiting.takeBefore(Date.now() - KEPT_MS);
     if (old.length > 0) {
       const { name } = this.#config;
-      this.#dropped += old.length;
-      dropped.inc({ webhook: name, reason: 'age' }, old.length);
+      this.#gaveUp(old.length, 'age');
       for (const { key } of old) this.#deps.done(key);
       const fields = { webhook: name, events: old.length, error: this.#lastError?.text };
       this.#deps.log.error(fields, 'events for a webhook are given up: they could not be sent in a day');
@@ -264,6 +266,12 @@ export class Hook {
     const fields = { webhook: this.#config.name, error: text, tries: this.#failures, waiting: this.size };
     const level = this.#failures === 1 ? 'warn' : 'info';
     this.#deps.log[level]({ ...fields, againInMs: wait }, 'webhook does not take events: they wait');
+  }
+
+  #gaveUp(events: number, reason: 'age' | 'room'): void {
+    this.#dropped += events;
+    this.#lastDropped = Date.now();
+    dropped.inc({ webhook: this.#config.name, reason }, events);
   }
 
   #forgetReceiver(): void {

@@ -10,6 +10,8 @@ export const WebhookStatus = z.object({
   /** Since the start of the process: events that were taken, and those that were given up. */
   sent: z.number().int(),
   dropped: z.number().int(),
+  /** When the last of those was given up; absent in answers of the version before. */
+  lastDropped: z.number().optional(),
   lastSuccess: z.number().optional(),
   lastError: z.object({ at: z.number(), text: z.string() }).optional(),
   /** Since when every attempt has failed, and when the next one is made; absent while they succeed. */

@@ -10,7 +10,7 @@ import { type Check, type Facts, type Finding, listText } from './finding.ts';
 import { ldapFindings } from './ldap.ts';
 import { filterFindings } from './mail-filters.ts';
 import { heldCopyFindings, heldMailFindings, waitingCopyFindings } from './waiting-mail.ts';
-import { webhookFindings } from './webhooks.ts';
+import { droppedFindings, webhookFindings } from './webhooks.ts';
 
 /** Whether the nodes have the same keys, the same time, and the NEKs that open the keys. */
 
@@ -78,6 +78,7 @@ export const NODE_CHECKS: Record<string, Check> = {
     })),
   'filter-away': ({ filters = [] }) => filterFindings(filters),
   'webhook-failing': ({ webhooks = [], now }) => webhookFindings(webhooks, now),
+  'webhook-dropped': ({ webhooks = [], now }) => droppedFindings(webhooks, now),
   'node-behind': behind,
   'revisions-differ': revisions,
   'clocks-differ': ({ status }) => clockFindings(status.holders),

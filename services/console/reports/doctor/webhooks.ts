@@ -12,6 +12,8 @@ import type { Finding, Sender, SenderStatus } from './finding.ts';
 
 /** How long a process may take before it counts as silent. */
 const PATIENCE = { timeout: 3000 };
+/** For so long after the last of them are events that were given up told of. */
+const DAY_MS = 86_400_000;
 
 const SENDERS = [routerContract, credentialStoreContract] as const;
 
@@ -64,6 +66,19 @@ export function webhookFindings(senders: readonly SenderStatus[], now: number): 
       const text = `has taken nothing from ${where} ${since}${why}: ${waiting} events wait, and are given up after a day`;
       const help = `see to its receiver; "sealpost webhooks test ${name}" shows what it answers`;
       return [{ severity: 'warning', about, text, help }];
+    }),
+  );
+}
+
+/** Events that their receiver was never told, for a day after the last of them: somebody may have to make up for it. */
+export function droppedFindings(senders: readonly SenderStatus[], now: number): Finding[] {
+  return senders.flatMap(({ node, service, webhooks }) =>
+    webhooks.flatMap(({ name, dropped, lastDropped }): Finding[] => {
+      if (lastDropped === undefined || now - lastDropped > DAY_MS) return [];
+      const events = dropped === 1 ? '1 event' : `${dropped} events`;
+      const text = `${events} of the ${service} of node ${node} since its start could not be sent in a day, or had no room, and were given up, the last at ${formatTime(lastDropped)}`;
+      const help = `what they told is in the log of the node and under "sealpost find"; "sealpost webhooks test ${name}" shows whether its receiver answers`;
+      return [{ severity: 'error', about: `webhook ${name}`, text, help }];
     }),
   );
 }

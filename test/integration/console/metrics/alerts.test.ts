@@ -34,6 +34,7 @@ const WELL: Record<string, string> = {
   [`sealpost_destinations_without_tls{${NODE}}`]: '0x60',
   [`sealpost_config_refused{${NODE}}`]: '0x60',
   [`sealpost_webhook_failing{${NODE}, service="router", webhook="ops"}`]: '0x60',
+  [`sealpost_webhook_dropped_events_total{${NODE}, webhook="ops", reason="age"}`]: '5x60',
   [`sealpost_recipients_total{${NODE}, outcome="delivered"}`]: '0+600x60',
   [`sealpost_recipients_total{${NODE}, outcome="failed"}`]: '0+6x60',
 };
@@ -54,6 +55,7 @@ const CASES: Record<string, [series: string, values: string]> = {
   SealpostCopiesMissing: [`sealpost_queue_copies{${NODE}, state="missing"}`, '0x10 7x60'],
   SealpostTlsLost: [`sealpost_destinations_without_tls{${NODE}}`, '0x10 1x60'],
   SealpostWebhookFails: [`sealpost_webhook_failing{${NODE}, service="router", webhook="ops"}`, '0 1x120'],
+  SealpostWebhookDrops: [`sealpost_webhook_dropped_events_total{${NODE}, webhook="ops", reason="age"}`, '5x10 9x60'],
   SealpostConfigRefused: [`sealpost_config_refused{${NODE}}`, '0x10 1x60'],
   SealpostDeliveriesFail: [`sealpost_recipients_total{${NODE}, outcome="failed"}`, '0+300x60'],
 };

@@ -248,6 +248,7 @@ test('events are given up after a day, and the oldest one where too many wait', 
   for (let n = 0; n < 8; n++) ids.push(await made.happens());
   const { waiting, dropped } = made.status();
   assert.deepEqual([waiting, dropped], [5, 4]);
+  assert.ok((made.status().lastDropped ?? 0) > 0);
   assert.equal((await made.records()).filter((key) => ids.slice(3).some((id) => key.includes(id))).length, 5);
   assert.equal(made.lines(/too many wait/).length, 1);
   assert.equal(made.lines(/could not be sent in a day/).length, 1);

@@ -196,6 +196,19 @@ testChecks({ ...DOMAIN_CHECKS, ...NODE_CHECKS }, [
     /taken nothing from the router of node edge-1 for 2h 1m \(it answers 500\): 3 events wait.*webhooks test ops/,
   ],
   [
+    'a webhook that was not told of events, and one of which that is long ago',
+    {
+      webhooks: [
+        { ...SENDER, webhooks: [{ ...HOOK, dropped: 7, lastDropped: NOW - 3_600_000 }] },
+        { ...SENDER, node: 'edge-2', webhooks: [{ ...HOOK, dropped: 2, lastDropped: NOW - 90_000_000 }] },
+      ],
+    },
+    'webhook-dropped',
+    'error',
+    'webhook ops',
+    /7 events of the router of node edge-1 .*given up, the last at /,
+  ],
+  [
     'a route that sends from an address of another machine',
     { missingSources: [{ path: 'routes[1].source', address: '192.0.2.77' }] },
     'source-missing',
