@@ -1,3 +1,4 @@
+import { dirname, resolve } from 'node:path';
 import { client } from '#cluster/actor.ts';
 import type { Bus } from '#cluster/bus/bus.ts';
 import { openControl } from '#cluster/bus/control-socket.ts';
@@ -58,7 +59,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const wanted = wantedServices(options);
   requireBusFor(wanted, config);
   await makeFolder(config.node.data);
-  const settings = new Settings(config);
+  const { configFile } = options;
+  const settings = new Settings(config, configFile && dirname(resolve(configFile)));
   const bus = await connectBus(config, log);
   const { logDropped } = options;
   const deps: NodeDeps = { bus, settings, log, ...(logDropped !== undefined && { logDropped }) };
@@ -72,7 +74,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       const control = await openControl(config.node.data, bus, log);
       undo.defer(() => control.close());
     }
-    const reload = await followConfig(options.configFile, wanted, deps, undo);
+    const reload = await followConfig(configFile, wanted, deps, undo);
     node.membership.state = 'up';
     log.info({ node: config.node.name, services: wanted }, 'node is up');
     return running({ bus, settings, services: wanted, ...node, reload }, undo);

@@ -21,6 +21,21 @@ export class SecretReference extends Secret {
   }
 }
 
+/** A secret that was read, and from where. */
+class PlacedSecret extends Secret {
+  readonly source: SecretSource;
+
+  constructor(value: string, source: SecretSource) {
+    super(value);
+    this.source = source;
+  }
+}
+
+/** Where a secret comes from; undefined where its text stands in the configuration itself. */
+export function sourceOf(secret: Secret): SecretSource | undefined {
+  return secret instanceof SecretReference || secret instanceof PlacedSecret ? secret.source : undefined;
+}
+
 /** `file ./secret` or `environment variable X`: where a secret comes from, for people. */
 export function describeSource(source: SecretSource): string {
   return 'file' in source ? `file ${source.file}` : `environment variable ${source.env}`;
@@ -41,7 +56,7 @@ export async function readSecret(secret: Secret): Promise<{ secret: Secret; warn
   const value = text.replace(/\r?\n$/, '');
   if (value === '') throw new SealpostError('secret-missing', `${describeSource(source)} is empty`);
   const warning = 'file' in source ? await modeWarning(source.file) : undefined;
-  return warning === undefined ? { secret: new Secret(value) } : { secret: new Secret(value), warning };
+  return { secret: new PlacedSecret(value, source), ...(warning !== undefined && { warning }) };
 }
 
 async function readText(file: string): Promise<string> {

@@ -10,8 +10,12 @@ export class Settings {
   refused: string | undefined;
   readonly #listeners = new Set<(next: Config, previous: Config) => void>();
 
-  constructor(config: Config) {
+  /** Where relative paths of its file start. */
+  readonly folder: string;
+
+  constructor(config: Config, folder = process.cwd()) {
     this.#current = config;
+    this.folder = folder;
   }
 
   get current(): Config {

@@ -88,11 +88,11 @@ async function apply(
 
 /** What differs and is only read at the start: the node's name and folder and its bus. */
 export function needsRestart(running: Config, next: Config): string[] {
-  return changedPaths(
-    { name: running.node.name, data: running.node.data, bus: running.bus },
-    { name: next.node.name, data: next.node.data, bus: next.bus },
-  ).map((path) => (path.startsWith('bus') ? path : `node.${path}`));
+  return changedPaths(running, next).filter(isReadAtStart);
 }
+
+/** `bus.servers[0]` is, as all below it. */
+export const isReadAtStart = (path: string): boolean => /^(?:node\.name|node\.data|bus)(?=[.[]|$)/.test(path);
 
 /**
  * Paths at which two configurations differ: `queue.expire`, `listeners[1].port`, `domains` where entries came or went.

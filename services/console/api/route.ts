@@ -65,6 +65,8 @@ export type Asked = {
   clients: Clients;
   /** In force in this process. Secrets of other services are not in it. */
   config: Config;
+  /** Where relative paths of its file start. */
+  folder: string;
   /** Mail as it happens. */
   traffic: TrafficWatch;
   log: Logger;

@@ -1,9 +1,10 @@
 import { stringify } from 'yaml';
+import { shownUrl } from '#cluster/config/changes.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { findEntries } from '../reports/audit/entries.ts';
 import { describeError } from '../reports/describe-error.ts';
-import { checkText } from '../reports/settings/check.ts';
+import { tryConfig } from '../reports/settings/try.ts';
 import { AuditQuery, AuditReply, SettingsCheck, SettingsChecked, SettingsReply } from '../schemas/settings.ts';
 import { route } from './route.ts';
 
@@ -24,12 +25,13 @@ export const settingsRoutes = [
   route({
     method: 'POST',
     path: '/api/settings/check',
-    summary: 'What is wrong with a configuration, without the files that it names; nothing is changed',
+    summary:
+      'What is wrong with a configuration, without the files that it names, and what it would change at the node of this console; nothing is changed',
     access: 'viewer',
     body: SettingsCheck,
     reply: SettingsChecked,
     bodyLimit: 1024 * 1024,
-    handler: ({ body }) => checkText(body.text),
+    handler: ({ body, ...asked }) => tryConfig(body.text, asked),
   }),
   route({
     method: 'GET',
@@ -47,8 +49,8 @@ export const settingsRoutes = [
   }),
 ];
 
-/** A `Secret` shows `[secret]` as JSON. The path of a webhook may have a token in it, so its host alone is shown. */
+/** A `Secret` shows `[secret]` as JSON. */
 function shown(config: Config): object {
-  const webhooks = config.webhooks.map((webhook) => ({ ...webhook, url: `${new URL(webhook.url).origin}/[secret]` }));
+  const webhooks = config.webhooks.map((webhook) => ({ ...webhook, url: shownUrl(webhook.url) }));
   return { ...config, webhooks };
 }

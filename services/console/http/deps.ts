@@ -39,6 +39,7 @@ export function askedBy(person: Person, deps: HttpDeps, signal: AbortSignal): As
     bounds: new Bounds(person),
     clients: deps.clientsOf(auditName(person)),
     config: settings.current,
+    folder: settings.folder,
     ...{ traffic, log, signal },
   };
 }

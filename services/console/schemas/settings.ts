@@ -17,6 +17,34 @@ export const SettingsChecked = z.object({
   /** `line`: where in the text; `path`: of the option. */
   problems: z.array(z.object({ path: z.string(), line: z.number().optional(), message: z.string() })),
   warnings: z.array(z.string()),
+  /** The node whose configuration in force it is compared with. */
+  node: z.string(),
+  /** Absent where it is not valid. `before` is absent of what was added, `after` of what was taken out; secrets are not shown. */
+  changes: z
+    .array(
+      z.object({
+        path: z.string(),
+        before: z.string().optional(),
+        after: z.string().optional(),
+        effect: z.enum(['now', 'restart']),
+      }),
+    )
+    .optional(),
+  /** The services of the node that must be started again, where a change needs that: until then none of the changes counts. */
+  restart: z.array(z.string()).optional(),
+  /** What doctor and cluster status would find, and no longer find. Absent where that could not be found out, and `unknown` says why. */
+  alarms: z
+    .array(
+      z.object({
+        change: z.enum(['raised', 'cleared']),
+        severity: z.enum(['error', 'warning', 'note']),
+        about: z.string(),
+        text: z.string(),
+        help: z.string(),
+      }),
+    )
+    .optional(),
+  unknown: z.string().optional(),
 });
 export type SettingsChecked = z.infer<typeof SettingsChecked>;
 

@@ -1,10 +1,13 @@
+import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { Argument, type Command } from 'commander';
 import { parse, stringify } from 'yaml';
-import { loadConfig, requireConfig } from '#cluster/config/load.ts';
+import { changesBetween, comparable, type Effect } from '#cluster/config/changes.ts';
+import { loadConfig, parseConfig, requireConfig } from '#cluster/config/load.ts';
 import { formatPath, formatProblem } from '#cluster/config/problems/problem.ts';
 import { effective, jsonSchema, listOptions, type OptionText } from '#cluster/config/schema/describe.ts';
+import { unreadable } from '#cluster/config/secrets.ts';
 import { listUsers } from '#cluster/config/users/edit.ts';
 import { SERVICES } from '#services/topology.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -12,7 +15,7 @@ import { describeError } from '../../reports/describe-error.ts';
 import { type CommonOptions, configFile, print, withCommon } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { SANDBOX_FOLDER, sandboxData } from '../start/sandbox.ts';
-import { pairs } from '../table.ts';
+import { pairs, table } from '../table.ts';
 
 /** The path of the users file in the configuration. */
 const USERS = 'directory.users';
@@ -32,6 +35,9 @@ export function register(program: Command): void {
         '\nfiles and secrets of the services are not looked at.',
     )
     .action(check);
+  withCommon(config.command('diff').description('what another configuration would change in this one'))
+    .argument('<file>', 'the other one, as it would stand in the place of this one')
+    .action(diff);
   withCommon(config.command('show').description('print the configuration in force, with all defaults')).action(show);
   withCommon(config.command('schema').description('explain every option')).action(schema);
 }
@@ -71,6 +77,29 @@ async function usersProblems(file: string): Promise<string[]> {
     return describeError(error).split('\n');
   }
 }
+
+async function diff(other: string, options: CommonOptions): Promise<void> {
+  const file = requireFile(options);
+  const folder = dirname(resolve(file));
+  const text = await readFile(other, 'utf8').catch((error: unknown) => {
+    throw new SealpostError('config-unreadable', `the other configuration cannot be read: ${unreadable(other, error)}`);
+  });
+  const { config } = await requireConfig(file, { files: false });
+  const loaded = await parseConfig(text, folder, { files: false });
+  if (!loaded.ok) {
+    const problems = loaded.problems.map((problem) => formatProblem(other, problem));
+    throw new SealpostError('config-invalid', ['the other configuration is not valid', ...problems].join('\n'));
+  }
+  const salt = randomUUID();
+  const changes = changesBetween(comparable(config, salt), comparable(loaded.config, salt));
+  print(options, { file, other, changes }, () => {
+    if (changes.length === 0) return 'nothing changes';
+    const rows = changes.map(({ path, before = '–', after = '–', effect }) => [path, before, after, EFFECTS[effect]]);
+    return table(['OPTION', 'BEFORE', 'AFTER', 'TAKES EFFECT'], rows);
+  });
+}
+
+const EFFECTS: Record<Effect, string> = { now: 'while it runs', restart: 'after a restart' };
 
 async function show(options: CommonOptions): Promise<void> {
   const file = configFile(options);

@@ -10,7 +10,7 @@ import { InForce } from './settings/in-force.ts';
 const TABS = [
   ['/settings', 'Changes'],
   ['/settings/in-force', 'Configuration'],
-  ['/settings/check', 'Check a configuration'],
+  ['/settings/check', 'Try a change'],
 ] as const;
 
 export default function Settings({ rest: [part = ''], query }: PageProps) {

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import type { SettingsChecked } from '#services/console/schemas/settings.ts';
 import { ConsoleSite } from '#test/kit/console/site.ts';
 
 /** Settings over the API, for somebody who may look and nothing else. */
@@ -51,5 +54,44 @@ describe('settings', () => {
     const { status, json } = await viewer.post('/api/settings/check', { text });
     assert.equal(status, 200);
     assert.match((json as { problems: { message: string }[] }).problems[0]?.message ?? '', /alias/i);
+  });
+
+  test('what a change would do: options, what needs a restart, and the alarms', async () => {
+    using viewer = site.program('watcher');
+    const now = await readFile(site.node.configFile, 'utf8');
+    const tried = async (text: string): Promise<SettingsChecked> => {
+      const { status, text: said, json } = await viewer.post('/api/settings/check', { text });
+      assert.equal(status, 200, said);
+      assert.doesNotMatch(said, /a-token-of|whsec_|robot-robot/);
+      return json as SettingsChecked;
+    };
+    const same = await tried(now);
+    assert.deepEqual([same.problems, same.changes, same.alarms, same.restart], [[], [], [], undefined]);
+
+    const more = '\nqueue: { expire: 3d }\ndomains: [{ name: example.com, signing: { mode: enforce } }]\n';
+    const one = await tried(now.replace('a-token-of-the-receiver', 'another') + more);
+    const [added, ...changed] = one.changes ?? [];
+    assert.deepEqual([added?.path, added?.before, added?.effect], ['domains[example.com]', undefined, 'now']);
+    assert.deepEqual(changed, [
+      { path: 'queue.expire', before: '5d', after: '3d', effect: 'now' },
+      {
+        ...{ path: 'webhooks[chat].url', effect: 'now' },
+        ...{ before: 'https://127.0.0.1:9/[secret]', after: 'https://127.0.0.1:9/[secret]' },
+      },
+    ]);
+    assert.deepEqual(
+      one.alarms?.map(({ change, severity, about }) => `${change} ${severity} ${about}`),
+      ['raised error example.com'],
+    );
+    assert.equal(one.restart, undefined);
+
+    const two = await tried(now.replace('name: edge-1', 'name: edge-7'));
+    assert.deepEqual(two.changes, [{ path: 'node.name', before: 'edge-1', after: 'edge-7', effect: 'restart' }]);
+    assert.ok(two.restart?.includes('router') && two.restart.includes('console'));
+
+    await writeFile(join(site.node.folder, 'next.yaml'), now.replace('name: edge-1', 'name: edge-7'));
+    const printed = await site.node.sealpost('config', 'diff', join(site.node.folder, 'next.yaml'));
+    assert.match(printed, /node\.name +edge-1 +edge-7 +after a restart/);
+    assert.equal(await site.node.sealpost('config', 'diff', site.node.configFile), 'nothing changes\n');
   });
 });

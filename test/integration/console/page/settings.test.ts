@@ -27,13 +27,16 @@ describe('settings', { ...needs('chromium'), timeout: 120_000 }, () => {
     assert.ok(text.includes('[secret]') && !text.includes(TOKENS.robot));
     await window.checkScreens();
 
-    await page.getByRole('link', { name: 'Check a configuration' }).click();
+    await page.getByRole('link', { name: 'Try a change' }).click();
     await page.getByLabel('sealpost.yaml').fill('node: { name: edge-1 }\nqueue: { expires: 5d }\n');
     await page.getByRole('button', { name: 'Check' }).click();
     await page.getByText(/line 2: .*expire/).waitFor();
     await window.checkScreens();
-    await page.getByLabel('sealpost.yaml').fill('listeners: [{ name: mx, kind: relay, port: 25, tls: none }]\n');
+    await page.getByLabel('sealpost.yaml').fill('node: { name: edge-9 }\nlisteners: [{ name: mx, kind: relay, port: 25, tls: none }]\n');
     await page.getByRole('button', { name: 'Check' }).click();
     await page.getByText('It is valid.').waitFor();
+    await page.getByRole('row', { name: /relay\.allow\.hosts while it runs 127\.0\.0\.1 taken out/ }).waitFor();
+    await page.getByText(/^Node edge-1 must be restarted for node\.name/).waitFor();
+    await window.checkScreens();
   });
 });
