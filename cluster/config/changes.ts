@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto';
+import { stringify } from 'yaml';
 import { Secret } from '#shared/secret.ts';
 import { cut } from '#shared/text.ts';
 import { formatDuration, formatSize } from '#shared/units.ts';
@@ -126,7 +127,7 @@ function shown(value: Comparable, path: string, types: ReadonlyMap<string, strin
   const type = types.get(path.replaceAll(/\[[^\]]*\]/g, '[]')) ?? '';
   if (typeof value === 'number' && type.startsWith('duration')) return formatDuration(value);
   if (typeof value === 'number' && type.startsWith('size')) return formatSize(value);
-  if (typeof value === 'string') return cut(value, LONGEST_VALUE);
-  const text = JSON.stringify(value, (_, one: unknown) => (isHidden(one) ? one.$hidden : one));
-  return cut(text.replace(/^"(.*)"$/, '$1'), LONGEST_VALUE);
+  const bare: unknown = JSON.parse(JSON.stringify(value, (_, one: unknown) => (isHidden(one) ? one.$hidden : one)));
+  const text = typeof bare === 'string' ? bare : stringify(bare, { collectionStyle: 'flow', lineWidth: 0 }).trimEnd();
+  return cut(text, LONGEST_VALUE);
 }

@@ -32,7 +32,9 @@ describe('settings', { ...needs('chromium'), timeout: 120_000 }, () => {
     await page.getByRole('button', { name: 'Check' }).click();
     await page.getByText(/line 2: .*expire/).waitFor();
     await window.checkScreens();
-    await page.getByLabel('sealpost.yaml').fill('node: { name: edge-9 }\nlisteners: [{ name: mx, kind: relay, port: 25, tls: none }]\n');
+    await page
+      .getByLabel('sealpost.yaml')
+      .fill('node: { name: edge-9 }\nlisteners: [{ name: mx, kind: relay, port: 25, tls: none }]\n');
     await page.getByRole('button', { name: 'Check' }).click();
     await page.getByText('It is valid.').waitFor();
     await page.getByRole('row', { name: /relay\.allow\.hosts while it runs 127\.0\.0\.1 taken out/ }).waitFor();

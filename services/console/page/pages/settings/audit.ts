@@ -4,7 +4,7 @@ import { Badge, Note } from '../../kit/badge.ts';
 import { TextField } from '../../kit/form.ts';
 import { Empty, shown } from '../../kit/layout.ts';
 import { Table } from '../../kit/table.ts';
-import { Moment } from '../../kit/time.ts';
+import { Moment, Time } from '../../kit/time.ts';
 import { useData } from '../../state/data.ts';
 import { type PageProps, setQuery } from '../../state/router.ts';
 
@@ -18,7 +18,7 @@ export function Audit({ query }: Pick<PageProps, 'query'>) {
   return html`
     <form class="fields" role="search" onSubmit=${(event: Event) => event.preventDefault()}>
       <${TextField} label="By" type="search" value=${by} onValue=${(value: string) => setQuery({ by: value })} placeholder="a person" />
-      <${TextField} label="About" type="search" value=${about} onValue=${(value: string) => setQuery({ about: value })} placeholder="a domain, user, queue id …" />
+      <${TextField} label="About" type="search" value=${about} onValue=${(value: string) => setQuery({ about: value })} placeholder="a domain or user" />
     </form>
     ${shown(
       audit,
@@ -49,5 +49,5 @@ const COLUMNS = [
 
 const card = (entry: Entry) => html`
   <span class="card-line"><strong>${change(entry)}</strong> <${Outcome} ...${entry} /></span>
-  <span class="card-line soft">${entry.about} · ${entry.by} · <${Moment} at=${entry.at} /></span>
+  <span class="card-line soft"><span>${entry.about} · ${entry.by}</span> <${Time} at=${entry.at} /></span>
 `;

@@ -66,7 +66,7 @@ const TONES = { error: 'bad', warning: 'warn', note: 'info' } as const;
 function Changes({ node, changes, restart }: SettingsChecked & { changes: NonNullable<SettingsChecked['changes']> }) {
   if (changes.length === 0)
     return html`<${Empty} title="It changes nothing">Node ${node} has this configuration already.<//>`;
-  const late = changes.filter(({ effect }) => effect === 'restart').map(({ path }) => path);
+  const late = [...new Set(changes.filter(({ effect }) => effect === 'restart').map(({ path }) => path))];
   return html`
     ${
       restart !== undefined &&
@@ -78,14 +78,13 @@ function Changes({ node, changes, restart }: SettingsChecked & { changes: NonNul
     <${Card} title=${`What changes at node ${node}`}>
       <div class="plain-table" role="region" aria-label="Options that change" tabindex="0">
         <table class="changes">
-          <thead><tr><th>Option</th><th>Before</th><th>After</th><th>Takes effect</th></tr></thead>
+          <thead><tr><th>Option, and when it takes effect</th><th>Before</th><th>After</th></tr></thead>
           <tbody>
             ${changes.map(
               ({ path, before, after, effect }) => html`<tr key=${`${path} ${before} ${after}`}>
-                <th scope="row">${path}</th>
+                <th scope="row">${path} <${Badge} tone=${effect === 'now' ? 'good' : 'warn'}>${EFFECTS[effect]}<//></th>
                 <td>${before ?? html`<span class="soft">not there</span>`}</td>
                 <td>${after ?? html`<span class="soft">taken out</span>`}</td>
-                <td><${Badge} tone=${effect === 'now' ? 'good' : 'warn'}>${EFFECTS[effect]}<//></td>
               </tr>`,
             )}
           </tbody>

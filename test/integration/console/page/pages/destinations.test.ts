@@ -144,8 +144,7 @@ describe('the page of destinations', { ...needs('chromium'), timeout: 240_000 },
     await using own = await console.open('/destinations', { domains: ['viewed.test'] });
     await row(own.page, 'viewed.test').getByRole('link').click();
     await own.page.getByText('Next attempt').waitFor();
-    for (const name of ['Remove …', 'Suspend …'])
-      assert.equal(await own.page.getByRole('button', { name }).count(), 0);
+    for (const name of ['Remove …', 'Suspend …']) assert.equal(await own.page.getByRole('button', { name }).count(), 0);
     await own.page.getByRole('link', { name: 'See its messages' }).click();
     await own.page.getByText('later@viewed.test').first().waitFor();
   });
