@@ -4,7 +4,7 @@ import type { Logger } from '#shared/log.ts';
 import { seriesOf } from '#shared/metrics.ts';
 import { type AuditChange, announcer, listen, serve } from '../actor.ts';
 import type { Bus } from '../bus/bus.ts';
-import { configDigests } from '../config/digest.ts';
+import { configDigests } from '../config/comparison/digest.ts';
 import type { Settings } from '../config/settings.ts';
 import { AnnounceLoop } from './announce.ts';
 import { clockOffset, type Entry, Heard } from './heard.ts';

@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import { shownUrl } from '#cluster/config/changes.ts';
+import { shownUrl } from '#cluster/config/comparison/changes.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { errorText, SealpostError } from '#shared/errors.ts';
 import { findEntries } from '../reports/audit/entries.ts';

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Argument, type Command } from 'commander';
 import { parse, stringify } from 'yaml';
-import { changesBetween, comparable, type Effect } from '#cluster/config/changes.ts';
+import { changesBetween, comparable, type Effect } from '#cluster/config/comparison/changes.ts';
 import { loadConfig, parseConfig, requireConfig } from '#cluster/config/load.ts';
 import { formatPath, formatProblem } from '#cluster/config/problems/problem.ts';
 import { effective, jsonSchema, listOptions, type OptionText } from '#cluster/config/schema/describe.ts';

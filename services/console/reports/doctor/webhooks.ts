@@ -77,7 +77,7 @@ export function droppedFindings(senders: readonly SenderStatus[], now: number): 
       if (lastDropped === undefined || now - lastDropped > DAY_MS) return [];
       const events = dropped === 1 ? '1 event' : `${dropped} events`;
       const text = `${events} of the ${service} of node ${node} since its start could not be sent in a day, or had no room, and were given up, the last at ${formatTime(lastDropped)}`;
-      const help = `what they told is in the log of the node and under "sealpost find"; "sealpost webhooks test ${name}" shows whether its receiver answers`;
+      const help = `what they told is in the log of the node; "sealpost webhooks test ${name}" shows whether its receiver answers`;
       return [{ severity: 'error', about: `webhook ${name}`, text, help }];
     }),
   );

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { changesBetween, comparable } from '#cluster/config/changes.ts';
+import { changesBetween, comparable } from '#cluster/config/comparison/changes.ts';
 import { parseConfig } from '#cluster/config/load.ts';
 import { formatPath } from '#cluster/config/problems/problem.ts';
 import { type CheckedText, type Compared, factsOf } from './check.ts';

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
-import type { Change, Comparable } from '#cluster/config/changes.ts';
-import { configDigests } from '#cluster/config/digest.ts';
+import type { Change, Comparable } from '#cluster/config/comparison/changes.ts';
+import { configDigests } from '#cluster/config/comparison/digest.ts';
 import { missingSources } from '#cluster/config/rules/routes.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { SealpostError } from '#shared/errors.ts';

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { comparable } from '#cluster/config/changes.ts';
+import { comparable } from '#cluster/config/comparison/changes.ts';
 import type { Config } from '#cluster/config/schema/schema.ts';
 import { type Member, memberContract } from '#cluster/members/member-contract.ts';
 import { VERSION } from '#cluster/version.ts';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Config } from './schema/schema.ts';
+import type { Config } from '../schema/schema.ts';
 
 /**
  * Digests of what must be the same in the configuration of every node, by section, so that nodes can compare it without

@@ -3,10 +3,10 @@ import { stringify } from 'yaml';
 import { Secret } from '#shared/secret.ts';
 import { cut } from '#shared/text.ts';
 import { formatDuration, formatSize } from '#shared/units.ts';
-import { listOptions } from './schema/describe.ts';
-import type { Config } from './schema/schema.ts';
-import { describeSource, sourceOf } from './secrets.ts';
-import { isReadAtStart } from './watch.ts';
+import { listOptions } from '../schema/describe.ts';
+import type { Config } from '../schema/schema.ts';
+import { describeSource, sourceOf } from '../secrets.ts';
+import { isReadAtStart } from '../watch.ts';
 
 /**
  * What differs between two configurations, for people: the options, before and after, and whether a running node follows.

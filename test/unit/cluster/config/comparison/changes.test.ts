@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { changesBetween, comparable } from '#cluster/config/changes.ts';
+import { changesBetween, comparable } from '#cluster/config/comparison/changes.ts';
 import { loadConfig, parseConfig } from '#cluster/config/load.ts';
 import { Secret } from '#shared/secret.ts';
 import { tempDir } from '#test/kit/temp.ts';
