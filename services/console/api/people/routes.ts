@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { userKey } from '#shared/directory/values.ts';
+import { SealpostError } from '#shared/errors.ts';
 import { Secret } from '#shared/secret.ts';
+import type { CredentialStore } from '../../reports/keys/key-list.ts';
 import { allBlocks, byName } from '../../reports/people/blocks.ts';
 import { addAppPassword, sealedPassword } from '../../reports/people/passwords.ts';
 import {
@@ -35,6 +37,12 @@ async function storeFor(context: Asked, name: string) {
   const store = storeOf(context);
   demandChange(context, await userOf(store, name));
   return store;
+}
+
+/** A block may be of a user of LDAP or of a users file: as the one who made another user of that name she could lift it. */
+async function demandUnblocked({ bounds }: Asked, store: CredentialStore, name: string): Promise<void> {
+  if (bounds.domains === undefined || !byName(await allBlocks(store)).has(userKey(name))) return;
+  throw new SealpostError('forbidden', `the name ${name} is blocked: ask an operator of all domains`);
 }
 
 const userRoutes = [
@@ -72,6 +80,7 @@ const userRoutes = [
       const { name, password, addresses, onBehalfOf } = context.body;
       demandChange(context, context.body);
       const store = storeOf(context);
+      await demandUnblocked(context, store, name);
       const sealed = await sealedPassword(store, new Secret(password), { user: name });
       const lists = { addresses: { set: addresses }, onBehalfOf: { set: onBehalfOf } };
       await store['user-create']({ name, password: sealed, ...lists });

@@ -192,6 +192,13 @@ describe('blocks, aliases and groups', { ...needs('chromium'), timeout: 240_000 
     }
     // Of the users file, and of nobody: those are for operators of all domains.
     assert.equal(await put('blocks/alice', {}), 404);
+    // A block of a user of LDAP, say: with a user of that name she could lift it.
+    assert.equal((await robot.send('/api/blocks/ulla', { method: 'PUT', body: {} })).status, 200);
+    const ulla = { name: 'Ulla', password: PASSWORD, addresses: ['ulla@example.com'] };
+    assert.equal(await post('users', ulla), 403);
+    assert.equal((await robot.send('/api/blocks/ulla', { method: 'DELETE' })).status, 200);
+    assert.equal(await post('users', ulla), 200);
+    assert.equal(await drop('users/ulla'), 200);
     const users = (await hers.get('/api/users')).json as { users: { name: string; blocked?: object }[]; blocked: [] };
     assert.deepEqual(
       users.users.flatMap(({ name, blocked }) => (blocked === undefined ? [] : [name])),
