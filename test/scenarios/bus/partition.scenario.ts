@@ -51,10 +51,11 @@ test(`a host is cut off from the bus for ${MINUTES} minutes`, {
   const takenOver = async (): Promise<number> => {
     const counts = await Promise.all(
       [2, 3].map(async (n) => {
-        const { queue } = JSON.parse(await cluster.node(n).sealpost('status', '--json')) as {
-          queue: { copies: { takenOver: number } };
+        const { name } = cluster.node(n);
+        const { queues } = JSON.parse(await cluster.node(n).sealpost('status', '--node', name, '--json')) as {
+          queues: { copies: { takenOver: number } }[];
         };
-        return queue.copies.takenOver;
+        return queues[0]?.copies.takenOver ?? 0;
       }),
     );
     return counts.reduce((a, b) => a + b, 0);

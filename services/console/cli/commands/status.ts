@@ -12,6 +12,7 @@ import type { StoreDamage } from '#shared/store-damage.ts';
 import { consoleContract } from '../../contract.ts';
 import { damageText, mailText } from '../../reports/damage.ts';
 import { endingOf } from '../../reports/mail/directives.ts';
+import { findRouters, unheard } from '../../reports/mail/routers.ts';
 import { type Caller, type CommonOptions, openCaller, print, withCommon } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { pairs, table } from '../table.ts';
@@ -24,30 +25,37 @@ type Answer<T> = { ok: true; value: T } | { ok: false; error: string };
 export function register(program: Command): void {
   withCommon(program.command('status'))
     .description('which services answer, where they listen, what waits')
+    .option('--node <name>', 'only the queue of this node (default: those of all routers)')
     .action(status);
 }
 
-async function status(options: CommonOptions): Promise<void> {
+async function status(options: CommonOptions & { node?: string }): Promise<void> {
   await using caller = await openCaller(options);
   const heard = ask(caller.client(memberContract)['member-list']({}, PATIENCE)).then((answer) =>
     answer.ok ? answer.value.members.filter(({ state }) => state !== 'gone') : [],
   );
-  const [answers, console, members] = await Promise.all([askAll(caller), askConsole(caller, heard), heard]);
+  const [others, queues, console, members] = await Promise.all([
+    askAll(caller),
+    askRouters(caller, options.node),
+    askConsole(caller, heard),
+    heard,
+  ]);
+  const answers = { ...others, router: summary(queues) };
   const logDropped = droppedLines(caller, members);
-  const { listener, router, signer, 'credential-store': store } = answers;
+  const { listener, signer, 'credential-store': store } = answers;
   const value = {
     node: caller.config.node.name,
     services: Object.fromEntries(
       Object.entries({ ...answers, ...console }).map(([name, answer]) => [name, answer.ok ? { ok: true } : answer]),
     ),
     listeners: listener.ok ? listener.value.listeners : [],
-    queue: router.ok ? router.value : null,
+    queues: queues.map(({ node, answer }) => (answer.ok ? { ...answer.value, node } : { node, error: answer.error })),
     signer: signer.ok ? signer.value : null,
     keys: store.ok ? store.value : null,
     logDropped,
   };
   print(options, value, () =>
-    [report(answers, console), ...(logDropped === 0 ? [] : [logText(logDropped)])].join('\n\n'),
+    [report(answers, queues, console), ...(logDropped === 0 ? [] : [logText(logDropped)])].join('\n\n'),
   );
   if (Object.values({ ...answers, ...console }).some((answer) => !answer.ok)) process.exitCode = EXIT.failed;
 }
@@ -62,11 +70,40 @@ function logText(lines: number): string {
   return pairs([['log', `${count(lines, 'line')} lost: its output was full or not read`]]);
 }
 
-type Answers = Awaited<ReturnType<typeof askAll>>;
+type RouterStatus = Awaited<ReturnType<ReturnType<typeof routerOf>['status-show']>>;
+/** What the router of a node says. */
+type Queue = { node: string; answer: Answer<RouterStatus> };
+type Answers = Awaited<ReturnType<typeof askAll>> & { router: Answer<string> };
 type Answered<Name extends keyof Answers> = Extract<Answers[Name], { ok: true }>['value'];
 
+const routerOf = (caller: Caller) => caller.client(routerContract);
+
+/** The routers of all nodes, in the order of their names, or the one that is named; none where none is up. */
+async function askRouters(caller: Caller, named: string | undefined): Promise<Queue[]> {
+  const found = await ask(findRouters(caller, named));
+  if (!found.ok) return [];
+  const { up, silent } = found.value;
+  const asked = up.map(async (node) => ({
+    node,
+    answer: await ask(routerOf(caller)['status-show']({}, { ...PATIENCE, node })),
+  }));
+  const lost = silent.map((node): Queue => ({ node, answer: { ok: false, error: errorText(unheard()) } }));
+  return [...(await Promise.all(asked)), ...lost].toSorted((a, b) => (a.node < b.node ? -1 : 1));
+}
+
+/** All of them in a word. */
+function summary(queues: readonly Queue[]): Answer<string> {
+  if (queues.length === 0) return { ok: false, error: 'not running' };
+  const troubles = queues.flatMap(({ node, answer }) => {
+    if (!answer.ok) return [`${node}: ${answer.error}`];
+    return answer.value.refusing === undefined ? [] : [`${node} refuses mail: ${answer.value.refusing}`];
+  });
+  if (queues.some(({ answer }) => !answer.ok)) return { ok: false, error: troubles.join('; ') };
+  return { ok: true, value: troubles.join('; ') };
+}
+
 async function askAll(caller: Caller) {
-  const [listener, policy, router, signer, store] = await Promise.all([
+  const [listener, policy, signer, store] = await Promise.all([
     ask(caller.client(listenerContract)['status-show']({}, PATIENCE)),
     // Policy keeps no counts to show. The first question of a session tells whether it answers.
     ask(
@@ -74,11 +111,10 @@ async function askAll(caller: Caller) {
         .client(policyContract)
         ['client-check']({ session: 'status', listener: 'status', kind: 'relay', address: '127.0.0.1' }, PATIENCE),
     ),
-    ask(caller.client(routerContract)['status-show']({}, PATIENCE)),
     ask(caller.client(signerContract)['status-show']({}, PATIENCE)),
     ask(caller.client(credentialStoreContract)['status-show']({}, PATIENCE)),
   ]);
-  return { listener, policy, router, signer, 'credential-store': store };
+  return { listener, policy, signer, 'credential-store': store };
 }
 
 /** Not every cluster has a console: it is asked where somebody runs it. */
@@ -89,8 +125,8 @@ async function askConsole(caller: Caller, heard: Promise<readonly Member[]>) {
 
 type ConsoleAnswer = Awaited<ReturnType<typeof askConsole>>;
 
-function report(answers: Answers, own: ConsoleAnswer): string {
-  const { listener, router } = answers;
+function report(answers: Answers, queues: readonly Queue[], own: ConsoleAnswer): string {
+  const { listener } = answers;
   const details = { ...detailsOf(answers), ...consoleDetails(own) };
   const services = Object.entries({ ...answers, ...own }).map(([name, answer]) => [
     name,
@@ -109,24 +145,42 @@ function report(answers: Answers, own: ConsoleAnswer): string {
     ]);
     parts.push(table(['LISTENER', 'KIND', 'ADDRESS', 'PORT', 'TLS', 'SESSIONS'], rows));
   }
-  if (router.ok) {
-    const { active, deferred, hold, corrupt, unsigned, reading, directives = [] } = router.value;
-    const sofar = reading === true ? '; more is being read since the start' : '';
-    parts.push(
-      pairs([
-        ['queue', `${active} active, ${deferred} deferred, ${hold} held, ${corrupt} damaged${sofar}`],
-        ...directives.map((one) => [one.kind === 'suspend' ? 'suspended' : 'redirected', directiveLine(one)] as const),
-        ...unsigned.map(
-          ({ domain, reason, count }) => ['unsigned', `${count} sent from ${domain}: ${reason}`] as const,
-        ),
-      ]),
-    );
-  }
-  const damage = [...damageRows('queue', router), ...damageRows('keys', answers['credential-store'])];
-  const mail = router.ok ? (router.value.damaged ?? []) : [];
-  damage.push(...mail.map((one): [string, string] => ['mail damaged', `${one.queueId} ${mailText(one)}`]));
+  const mail = queues.flatMap(({ node, answer }) => (answer.ok ? queueRows(node, answer.value) : []));
+  if (mail.length > 0) parts.push(pairs([...mail, ...directiveRows(queues)]));
+  const damage = [
+    ...queues.flatMap(({ node, answer }) => damagedQueue(node, answer)),
+    ...damageRows('keys', answers['credential-store']),
+  ];
   if (damage.length > 0) parts.push(pairs(damage));
   return parts.join('\n\n');
+}
+
+/** The queue of a node. */
+function queueRows(node: string, status: RouterStatus): [string, string][] {
+  const { active, deferred, hold, corrupt, unsigned, reading } = status;
+  const sofar = reading === true ? '; more is being read since the start' : '';
+  return [
+    [`queue of ${node}`, `${active} active, ${deferred} deferred, ${hold} held, ${corrupt} damaged${sofar}`],
+    ...unsigned.map(({ domain, reason, count }): [string, string] => [
+      'unsigned',
+      `${count} sent from ${domain}: ${reason}`,
+    ]),
+  ];
+}
+
+/** What operators have told all routers, once. */
+function directiveRows(queues: readonly Queue[]): [string, string][] {
+  const all = queues.flatMap(({ answer }) => (answer.ok ? (answer.value.directives ?? []) : []));
+  const lines = new Map(all.map((one) => [directiveLine(one), one.kind === 'suspend' ? 'suspended' : 'redirected']));
+  return [...lines].map(([line, kind]) => [kind, line]);
+}
+
+function damagedQueue(node: string, answer: Answer<RouterStatus>): [string, string][] {
+  const mail = answer.ok ? (answer.value.damaged ?? []) : [];
+  return [
+    ...damageRows(`queue of ${node}`, answer),
+    ...mail.map((one): [string, string] => [`mail damaged on ${node}`, `${one.queueId} ${mailText(one)}`]),
+  ];
 }
 
 function directiveLine(directive: Directive): string {
@@ -143,7 +197,7 @@ function damageRows(store: string, answer: Answer<{ damage?: StoreDamage[] | und
 function detailsOf({ listener, router, signer, 'credential-store': store }: Answers): Record<string, string> {
   const details: Record<string, string> = {};
   if (listener.ok) details['listener'] = count(listener.value.listeners.length, 'port');
-  if (router.ok && router.value.refusing !== undefined) details['router'] = `refuses mail: ${router.value.refusing}`;
+  if (router.ok) details['router'] = router.value;
   if (store.ok) details['credential-store'] = storeText(store.value);
   if (signer.ok) {
     const { keys, upToDate, behind, unusable } = signer.value;

@@ -50,6 +50,14 @@ test('queue and capture commands ask the routers of all nodes, from a place that
   await waitFor(onBoth, { what: 'mail on both nodes', timeout: 90_000 });
   const { messages } = await json('capture', 'list');
   assert.deepEqual(both(messages), ['edge-1', 'edge-2']);
+  const { queues } = JSON.parse((await run('status', '--json')).stdout) as {
+    queues: { node: string; deferred: number }[];
+  };
+  assert.deepEqual(both(queues), ['edge-1', 'edge-2']);
+  assert.ok(queues.every(({ deferred }) => deferred > 0));
+  const text = (await run('status')).stdout;
+  for (const { node } of queues) assert.match(text, new RegExp(`^queue of ${node} +\\d+ active, \\d+ deferred`, 'm'));
+  assert.doesNotMatch((await run('status', '--node', 'edge-2')).stdout, /edge-1/);
   const showsIt = async ({ queueId, node }: (typeof messages)[number]): Promise<void> => {
     const shown = await run('capture', 'show', queueId);
     assert.equal(shown.code, 0, shown.stderr);
