@@ -22,9 +22,11 @@ async function send(run: string, port: number, messages: number): Promise<number
 
 async function queuedAt(node: SealpostNode): Promise<number> {
   // It fails because not every service runs, and prints what it knows.
-  const text = await node.sealpost('status', '--json').catch((error: { stdout: string }) => error.stdout);
-  const { queue } = JSON.parse(text) as { queue: { node: string; active: number; deferred: number } };
-  return queue.active + queue.deferred;
+  const text = await node
+    .sealpost('status', '--node', node.name, '--json')
+    .catch((error: { stdout: string }) => error.stdout);
+  const { queues } = JSON.parse(text) as { queues: { node: string; active: number; deferred: number }[] };
+  return queues.reduce((sum, { active, deferred }) => sum + active + deferred, 0);
 }
 
 test('mail goes past a full and a hanging router to one that takes it, even if that one is busy', {
