@@ -57,8 +57,10 @@ export async function sendTestMail(question: Question, password: Uint8Array, dep
       ...(user !== undefined && { login: { user, password: new Secret(Buffer.from(password).toString()) } }),
       ...{ from, to: [to], message },
       ...(speaksProxy(config.proxy, client, deps.gateways.has(client)) && { opening: proxyHeader }),
-      onReply: (command, said) =>
-        steps.push({ command, code: Number(said.at(-1)?.slice(0, 3)), reply: said, why: whyOf(command) }),
+      onReply: (command, said) => {
+        const code = Number(said.at(-1)?.slice(0, 3));
+        steps.push({ command, code, reply: said, why: whyOf(command, code) });
+      },
     });
     const queueId = reply.split(/[^0-9A-Z]+/).find((word) => QUEUE_ID.test(word));
     return { ...about, ...findings, ...(tls !== undefined && { tls }), ...(queueId !== undefined && { queueId }) };
@@ -85,11 +87,14 @@ function proxyHeader({ localAddress = '', remoteAddress = '', localPort, remoteP
   return `PROXY ${family} ${localAddress} ${remoteAddress} ${localPort} ${remotePort}\r\n`;
 }
 
-/** What policy said at a step, once: EHLO is said again after STARTTLS. */
-function reasons({ steps }: Explained): (command: string) => string[] {
-  const left = steps.map(({ command, why }) => ({ command: /^a message of/.test(command) ? MESSAGE : command, why }));
-  return (command) => {
+/** What policy said at a step, once: EHLO is said again after STARTTLS. It was not told the password. */
+function reasons({ steps }: Explained): (command: string, code: number) => string[] {
+  const left = steps.map((step) => (/^a message of/.test(step.command) ? { ...step, command: MESSAGE } : step));
+  return (command, code) => {
     const at = left.findIndex((step) => step.command === command);
-    return at < 0 ? [] : (left.splice(at, 1)[0]?.why ?? []);
+    const step = at < 0 ? undefined : left.splice(at, 1)[0];
+    if (step !== undefined && command.startsWith('AUTH') && step.code !== code)
+      return [`with the right password the reply would be ${step.code}`];
+    return step?.why ?? [];
   };
 }

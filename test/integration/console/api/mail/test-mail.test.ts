@@ -156,6 +156,24 @@ test('a domain administrator sends from addresses of her domains alone', async (
   assert.ok((await sent({ from: 'dora@example.com', listener: 'proxied' }, ours)).steps.length > 0);
 });
 
+test('a domain administrator does not hear who there is elsewhere', async () => {
+  const ours = mail.site.program('ours');
+  const whyOf = async (user: string, client: ConsoleClient): Promise<string> => {
+    const login = { user, password: 'a-wrong-password' };
+    const { steps } = await sent({ listener: 'submission', from: 'dora@example.com', login }, client);
+    return steps.find(({ command }) => command.startsWith('AUTH'))?.why.join() ?? 'no such step';
+  };
+  assert.match(await whyOf('nobody', robot), /user nobody: unknown user/);
+  assert.equal(await whyOf('nobody', ours), '');
+  // Of the users file: policy was asked without the password.
+  assert.equal(await whyOf('mallory', robot), 'with the right password the reply would be 235');
+  assert.equal(await whyOf('mallory', ours), '');
+  const made = { name: 'hugo', password: PASSWORD, addresses: ['hugo@example.com'] };
+  assert.equal((await robot.post('/api/users', made)).status, 200);
+  // Maybe policy has not heard of him yet: that is an answer too.
+  assert.notEqual(await whyOf('hugo', ours), '');
+});
+
 test('line ends in a field, another listener and another node are refused with the reason', async () => {
   for (const more of [{ from: 'a@b.test>\r\nRCPT TO:<c@d.test' }, { subject: 'x\r\nBcc: c@d.test' }, { to: 'nobody' }])
     assert.equal((await send(more)).status, 422);
