@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { mailboxKey } from '#shared/address/canonical-address.ts';
+import { canonicalAddress, mailboxKey, withoutTag } from '#shared/address/canonical-address.ts';
 import type { ListChange } from '#shared/directory/entries.ts';
 import { userKey } from '#shared/directory/values.ts';
 import { SealpostError } from '#shared/errors.ts';
@@ -24,8 +24,8 @@ import { storeOf } from './list.ts';
  * A domain administrator has those whose addresses are all of her domains. Where they lead is hers to say, to other domains
  * too: it is mail for her domains, and whoever gets it could be sent it by anybody. Two things are not:
  *
- * - an address of a user whom she may not change: an alias would lead that mail away, and with it, say, the link by which an
- *   operator sets a new password at an OpenID provider;
+ * - an address of a user whom she may not change, with a tag or without: an alias would lead that mail away, and with it, say,
+ *   the link by which an operator sets a new password at an OpenID provider;
  * - members by the name of a user or group that she does not see: the answer would tell her who there is.
  */
 
@@ -46,12 +46,15 @@ async function lists(context: Asked): Promise<z.input<typeof ListsReply>> {
 
 /** Fails with `forbidden` where mail for one of these addresses is not hers to lead. */
 async function demandAddresses(context: Asked, addresses: readonly string[]): Promise<void> {
-  const { bounds } = context;
+  const { bounds, config } = context;
   if (bounds.domains === undefined) return;
   const { entries: users } = await allEntries(storeOf(context), 'user');
   for (const address of addresses) {
     demandChange(context, { name: address, addresses: [address], onBehalfOf: [] });
-    const having = users.filter((user) => user.addresses.some((own) => mailboxKey(own) === mailboxKey(address)));
+    const canonical = canonicalAddress(address);
+    const keys = [canonical, withoutTag(canonical, config.rewrite.delimiter) ?? canonical].map(mailboxKey);
+    const isOf = (own: string): boolean => keys.includes(mailboxKey(canonicalAddress(own)));
+    const having = users.filter((user) => user.addresses.some(isOf));
     for (const user of having) demandChange(context, user);
   }
 }

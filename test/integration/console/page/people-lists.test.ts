@@ -149,6 +149,11 @@ describe('blocks, aliases and groups', { ...needs('chromium'), timeout: 240_000 
     for (const address of ['news@other.example', 'news@sub.example.com', 'both@example.com', 'BOTH@example.com']) {
       assert.equal(await post('aliases', to(address)), 403, address);
     }
+    // Mail to a tag of that user would be led away as well.
+    for (const address of ['both+link@example.com', '"both"@example.com'])
+      assert.equal(await post('aliases', to(address)), 403, address);
+    assert.equal(await post('aliases', to('zoe+link@example.com')), 200);
+    assert.equal(await drop('aliases/zoe+link@example.com'), 200);
     assert.equal((await robot.post('/api/aliases', to('info@other.example'))).status, 200);
     assert.equal((await robot.post('/api/aliases', to('both@example.com'))).status, 200);
     for (const address of ['info@other.example', 'both@example.com']) {
