@@ -2,7 +2,8 @@ import { type Member, memberContract } from '#cluster/members/member-contract.ts
 import { listenerContract } from '#services/listener/contract.ts';
 import { routerContract } from '#services/router/contract.ts';
 import type { Calls } from '#services/topology.ts';
-import { errorText, SealpostError } from '#shared/errors.ts';
+import { CALL_ERRORS } from '#shared/contract.ts';
+import { errorCode, errorText, SealpostError } from '#shared/errors.ts';
 import type { Clients } from '../clients.ts';
 import { describeError } from '../describe-error.ts';
 
@@ -55,12 +56,18 @@ export async function gatherTraffic(clients: Clients, members: readonly Member[]
     try {
       processes.push(await askProcess(clients, member));
     } catch (error) {
-      const reason = error instanceof SealpostError ? describeError(error) : errorText(error);
-      silent.push({ node, process, services, reason });
+      silent.push({ node, process, services, reason: reasonOf(error) });
     }
   });
   await Promise.all(asked);
   return { at, processes: processes.sort((a, b) => (a.node < b.node ? -1 : 1)), silent };
+}
+
+/** What a call says of its own operation is of no use to an administrator. */
+function reasonOf(error: unknown): string {
+  const code = errorCode(error);
+  if (code === CALL_ERRORS.timeout || code === CALL_ERRORS.unavailable) return 'it does not answer';
+  return error instanceof SealpostError ? describeError(error) : errorText(error);
 }
 
 async function askProcess(clients: Clients, { node, process, services }: Member): Promise<ProcessTraffic> {
