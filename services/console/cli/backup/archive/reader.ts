@@ -64,7 +64,8 @@ export class ArchiveReader implements AsyncDisposable {
           }
         };
         yield { name: header.name, size: header.size, body: bytes() };
-        if (!read) await body.cancel();
+        // Not `cancel`: the decoder then waits for ever at a later body that comes in several pieces.
+        if (!read) for await (const _ of body);
       }
     } catch (error) {
       throw error instanceof SealpostError ? error : damaged(error);

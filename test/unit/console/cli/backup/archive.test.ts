@@ -92,6 +92,28 @@ const refusal = (bytes: Uint8Array, opening: Unlock = unlock) =>
 const original = await made();
 
 describe('a backup', () => {
+  test('is read to its end where only the mail of one node is wanted', { timeout: 20_000 }, async () => {
+    const parts: Uint8Array[] = [];
+    const archive = await ArchiveWriter.begin(lock, head, async (bytes) => void parts.push(bytes));
+    const nodes = ['edge-1', 'edge-2'];
+    // A restoration reads the bodies of one node and leaves those of the others.
+    for (const node of nodes) {
+      for (let n = 0; n < 60; n++) await archive.add(`queues/${node}/${n}`, Buffer.alloc(33_000, 'x'));
+    }
+    await archive.finish({ ...original.manifest });
+    await using folder = await tempDir('archive');
+    const file = join(folder.path, 'backup.age');
+    await writeFile(file, Buffer.concat(parts));
+    for (const wanted of nodes) {
+      await using reader = await ArchiveReader.open(file, async () => unlock);
+      let bytes = 0;
+      for await (const { name, body } of reader.entries()) {
+        if (name.includes(wanted)) for await (const piece of body) bytes += piece.length;
+      }
+      assert.equal(bytes, 60 * 33_000, wanted);
+    }
+  });
+
   test('is read as it was made', async () => {
     const { manifest, config, messages } = await check(original.bytes);
     assert.deepEqual(manifest, original.manifest);
