@@ -63,7 +63,8 @@ describe('three nodes in a browser', { ...needs('chromium', 'nats-server'), time
       await dialog.getByLabel('Algorithm').selectOption('ed25519');
       await dialog.getByLabel('Wait for me before it signs').check();
       await dialog.getByRole('button', { name: 'Create the key' }).click();
-      await page.getByRole('link', { name: 'example.com' }).first().waitFor();
+      // Until it is done: leaving the page would end the request.
+      await dialog.waitFor({ state: 'hidden' });
       await page.goto('/keys/example.com/extra');
       await page.getByRole('button', { name: 'Activate' }).click({ timeout: 60_000 });
       await waitFor(async () => (await stateAt(3, 'extra')) === 'active', { what: 'the key to sign' });

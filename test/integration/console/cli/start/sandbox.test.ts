@@ -110,7 +110,7 @@ test('status shows every service and port, keys their records', async () => {
     /listener +answers/,
     /credential-store +answers +2 keys/,
     /submissions.*2465/,
-    /queue +0 active/,
+    /queue of \S+ +0 active/,
   ]) {
     assert.match(stdout, words);
   }
