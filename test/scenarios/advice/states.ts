@@ -1,5 +1,5 @@
 import type { Outside } from './administrator.ts';
-import type { AdviceSite } from './advice-site.ts';
+import type { AdviceSite } from './site.ts';
 
 /** States in which mail waits, or is refused for now, and what is done outside Sealpost where the advice asks for it. */
 

@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { needs } from '#test/kit/runner/peers.ts';
 import { waitFor } from '#test/kit/wait.ts';
 import { Administrator } from './administrator.ts';
-import { AdviceSite } from './advice-site.ts';
-import { ALONE, DELIVERY, SIGNING, type State } from './advice-states.ts';
+import { AdviceSite } from './site.ts';
+import { ALONE, DELIVERY, SIGNING, type State } from './states.ts';
 
 /**
  * For each state in which mail waits: what Sealpost says of it, followed literally, lets the mail go.

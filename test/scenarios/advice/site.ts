@@ -20,7 +20,7 @@ import { SealpostNode } from '#test/kit/nodes/node.ts';
 import { Dialog } from '#test/kit/smtp/dialog.ts';
 import { type SinkAction, type SinkMessage, type SinkOptions, SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
-import { configOf, type Ports, WRONG_SECRET, ZONES } from './advice-config.ts';
+import { configOf, type Ports, WRONG_SECRET, ZONES } from './config.ts';
 
 /**
  * Two nodes on one bus. The first has its signer and its credential-store in processes of their own; the second takes and
