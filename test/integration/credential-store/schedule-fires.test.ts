@@ -70,7 +70,8 @@ test('a schedule fires on three nodes, once, at its time and not before', {
   const value = async (selector: string): Promise<string> =>
     (await cluster.node(1).sealpost('keys', 'export-dns', DOMAIN, selector, '--value')).trim();
 
-  await cluster.node(2).sealpost('keys', 'create', DOMAIN, 's1');
+  const created = async () => (await cluster.node(2).sealpost('keys', 'create', DOMAIN, 's1')) !== undefined;
+  await waitFor(created, { what: 'a majority of the NATS servers to take the first key', timeout: 30_000 });
   const strings = (await value('s1')).match(/.{1,200}/g)?.map((part) => `"${part}"`);
   assert.equal(await zones.nsupdate([`update add s1._domainkey.${DOMAIN}. 1 TXT ${strings?.join(' ')}`]), '');
   await cluster.reached('s1', 'active');

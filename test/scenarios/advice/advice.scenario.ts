@@ -20,8 +20,11 @@ import { ALONE, DELIVERY, SIGNING, type State } from './states.ts';
  *   no route                no configuration leads to it: without a route mail goes by MX
  */
 
-/** How long mail may take to leave once the cause is gone: trouble of our own is tried again within 30 s. */
-const LEAVES_MS = 40_000;
+/**
+ * How long mail may take to leave once the cause is gone: trouble of our own is tried again within 30 s, and what DNS did not
+ * say is asked again after as long.
+ */
+const LEAVES_MS = 90_000;
 /** How often the administrator asks again. */
 const ROUNDS = 3;
 /** Before that, what was done has this time to take effect. */
