@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Locator, Page } from 'playwright-core';
-import { TestBrowser, type TestWindow } from '#test/kit/browser/browser.ts';
+import { TestBrowser } from '#test/kit/browser/browser.ts';
 import { consoleSection, openConsole } from '#test/kit/browser/console.ts';
 import { sendMail } from '#test/kit/console/mail-site.ts';
 import { CopiesCluster } from '#test/kit/nodes/copies-cluster.ts';
 import { needs } from '#test/kit/runner/peers.ts';
 import { SmtpSink } from '#test/kit/smtp/smtp-sink.ts';
 import { waitFor } from '#test/kit/wait.ts';
+import { keys } from './keys.ts';
+import { people } from './people.ts';
+import { button, dialog, FOLDER, look, settled, visit, type Walk, why } from './walk.ts';
 
 /**
  * An operator walks through every page of the console and does what each offers, in Chromium, beside three nodes with mail.
@@ -17,19 +17,9 @@ import { waitFor } from '#test/kit/wait.ts';
  * `SEALPOST_SCREENSHOTS` names a folder for pictures of them.
  */
 
-const FOLDER = process.env['SEALPOST_SCREENSHOTS'];
-const SCREENS = [
-  { theme: 'light', width: 1280 },
-  { theme: 'dark', width: 1280 },
-  { theme: 'dark', width: 380 },
-  { theme: 'light', width: 380 },
-] as const;
 const PATIENCE_MS = 90_000;
 /** A node that dies is shown within this time. */
 const SHOWN_MS = 5000;
-
-/** What the steps share. */
-type Walk = { cluster: CopiesCluster; window: TestWindow; page: Page; shots: number };
 
 test('an operator walks through the console of three nodes', {
   ...needs('chromium', 'nats-server'),
@@ -59,6 +49,7 @@ test('an operator walks through the console of three nodes', {
   isBusy = true;
   await t.test('destinations are suspended, and their mail is changed together', () => destinations(walk));
   await t.test('a rotation is watched to its end', () => keys(walk));
+  await t.test('a test message is sent, and its steps are shown', () => tryIt(walk));
   await t.test('TLS and authentication are read', () => readings(walk));
   await t.test('a user comes and goes', () => people(walk));
   await t.test('settings say who did all that, and what a change would do', () => settings(walk));
@@ -153,27 +144,6 @@ async function destinations(walk: Walk): Promise<void> {
   await page.getByText('Nothing waits here now.').waitFor();
 }
 
-async function keys(walk: Walk): Promise<void> {
-  const { page, cluster } = walk;
-  await visit(walk, 'Keys');
-  await page.getByRole('row', { name: /example\.com s1 active/ }).waitFor();
-  await look(walk, 'keys');
-  await button(page, 'Rotate keys').click();
-  await dialog(page).getByLabel('Selector of the new key').fill('s2');
-  await dialog(page).getByRole('button', { name: 'Begin the rotation' }).click();
-  await page.getByRole('heading', { name: 'Keys of example.com' }).waitFor();
-  const rotation = page.locator('.card', { hasText: 'Rotation' }).first();
-  await rotation.getByText('done', { exact: true }).first().waitFor();
-  for (const n of [1, 2, 3]) {
-    const { keys: known } = await cluster.node(n).client('credential-store')['key-list']({ domain: 'example.com' });
-    assert.equal(known.find(({ selector }) => selector === 's2')?.state, 'active', `at edge-${n}`);
-  }
-  await look(walk, 'keys-of-domain');
-  await page.getByRole('link', { name: 's2' }).first().click();
-  await page.getByText('on 3 of 3: edge-1, edge-2 and edge-3').waitFor();
-  await look(walk, 'key');
-}
-
 async function readings(walk: Walk): Promise<void> {
   const { page } = walk;
   for (const title of ['TLS', 'Authentication']) {
@@ -188,33 +158,18 @@ async function readings(walk: Walk): Promise<void> {
   }
 }
 
-async function people(walk: Walk): Promise<void> {
+async function tryIt(walk: Walk): Promise<void> {
   const { page } = walk;
-  await visit(walk, 'People');
-  await look(walk, 'people-empty');
-  await button(page, 'Add a user').first().click();
-  await dialog(page).getByLabel('Name').fill('zoe');
-  await dialog(page).getByLabel('Password').fill('a password of some length');
-  await dialog(page).getByLabel('Addresses').fill('zoe@example.com');
-  await dialog(page).getByRole('button', { name: 'Add the user' }).click();
-  await page.getByRole('link', { name: 'zoe', exact: true }).click();
-  await button(page, 'Make an app password').click();
-  await dialog(page).getByLabel('Name').fill('phone');
-  await dialog(page).getByRole('button', { name: 'Make the password' }).click();
-  await dialog(page).getByRole('button', { name: 'I have it' }).click();
-  await page.getByRole('rowheader', { name: 'phone' }).waitFor();
-  await look(walk, 'user');
-  await button(page, 'Remove').click();
-  await dialog(page).getByRole('textbox').fill('zoe');
-  await dialog(page).getByRole('button', { name: 'Remove the user' }).click();
-  for (const [path, name] of [
-    ['/people/lists', 'people-lists'],
-    ['/people/locks', 'people-locks'],
-  ] as const) {
-    await page.goto(path);
-    await settled(page);
-    await look(walk, name);
-  }
+  await visit(walk, 'Try it');
+  await look(walk, 'try-it');
+  await page.getByLabel('From').fill('carol@example.com');
+  await page.getByLabel('To', { exact: true }).fill('bob@dest.test');
+  await page.getByLabel('Subject').fill('Is anybody there?');
+  await button(page, 'Send the message').click();
+  await page.getByText(/^Accepted as message /).waitFor();
+  const afterwards = page.getByRole('region', { name: 'Afterwards' });
+  await afterwards.getByText('Delivered', { exact: true }).waitFor();
+  await look(walk, 'try-it-delivered');
 }
 
 async function settings(walk: Walk): Promise<void> {
@@ -248,39 +203,4 @@ async function death(walk: Walk): Promise<void> {
   await look(walk, 'overview-node-killed');
   await cluster.node(3).start();
   await gone.waitFor({ state: 'detached' });
-}
-
-const dialog = (page: Page): Locator => page.getByRole('dialog');
-const button = (page: Page, name: string): Locator => page.getByRole('main').getByRole('button', { name, exact: true });
-
-async function why({ cluster }: Pick<Walk, 'cluster'>, id: string): Promise<{ cause: string }> {
-  return JSON.parse(await cluster.node(3).sealpost('why', id, '--json'));
-}
-
-async function visit({ page }: Pick<Walk, 'page'>, title: string): Promise<void> {
-  await page.getByRole('navigation', { name: 'Console' }).getByRole('link', { name: title, exact: true }).click();
-  await page.getByRole('heading', { level: 1, name: title, exact: true }).waitFor();
-  await settled(page);
-}
-
-async function settled(page: Page): Promise<void> {
-  await page.getByText('Loading …').first().waitFor({ state: 'detached' });
-  assert.equal(await page.getByText('This page cannot be shown').count(), 0);
-}
-
-/** On every screen, and a picture of each where there is a folder for them. */
-async function look(walk: Pick<Walk, 'window' | 'page' | 'shots'>, name: string): Promise<void> {
-  const { page, window } = walk;
-  for (const { theme, width } of SCREENS) {
-    await page.emulateMedia({ colorScheme: theme });
-    await page.setViewportSize({ width, height: 900 });
-    const screen = `${name.toLowerCase().replaceAll(/\W+/g, '-')}-${theme}-${width}`;
-    if (FOLDER !== undefined) {
-      await mkdir(FOLDER, { recursive: true });
-      await page.screenshot({ path: join(FOLDER, `${screen}.png`), fullPage: true });
-    }
-    await window.check(screen);
-    walk.shots++;
-  }
-  await page.setViewportSize({ width: 1280, height: 900 });
 }
