@@ -4,6 +4,7 @@ import { Badge, Note } from '../../kit/badge.ts';
 import { Choice } from '../../kit/form.ts';
 import { countText, plural, shareText } from '../../kit/format.ts';
 import { Empty, Figure, Figures, shown } from '../../kit/layout.ts';
+import { HoursField, hoursOf, setHours } from '../../kit/span.ts';
 import { Table } from '../../kit/table.ts';
 import { Time } from '../../kit/time.ts';
 import { segment } from '../../state/api.ts';
@@ -20,15 +21,8 @@ const GROUPS = [
   ['source', 'By client'],
 ] as const;
 
-const SPANS = [
-  ['1', 'Hour'],
-  ['24', 'Day'],
-  ['168', 'Week'],
-  ['720', '30 days'],
-] as const;
-
 export function Results({ query }: { query: URLSearchParams }) {
-  const hours = SPANS.find(([span]) => span === query.get('hours'))?.[0] ?? '24';
+  const hours = hoursOf(query);
   const by: By = query.get('by') === 'source' ? 'source' : 'domain';
   const [domain, source] = [query.get('domain') ?? undefined, query.get('source') ?? undefined];
   const loaded = useData<ResultsReply>('authentication/results', { hours, by, domain, source });
@@ -36,8 +30,7 @@ export function Results({ query }: { query: URLSearchParams }) {
     <div class="fields">
       <${Choice} label="Rows" value=${by} options=${GROUPS}
         onValue=${(value: By) => setQuery({ by: value === 'source' ? value : undefined, domain: undefined, source: undefined })} />
-      <${Choice} label="Time" value=${hours} options=${SPANS}
-        onValue=${(value: string) => setQuery({ hours: value === '24' ? undefined : value })} />
+      <${HoursField} hours=${hours} />
     </div>
     <${Narrowed} by=${by} name=${domain ?? source} hours=${hours} />
     ${shown(loaded, (reply) => html`<${Totals} reply=${reply} by=${by} hours=${hours} />`)}
@@ -49,7 +42,7 @@ function hrefOf(by: By, hours: string, name?: string): string {
   const other = by === 'domain' ? 'source' : 'domain';
   const query = new URLSearchParams(name === undefined ? {} : { [by]: name });
   if ((name === undefined ? by : other) === 'source') query.set('by', 'source');
-  if (hours !== '24') query.set('hours', hours);
+  setHours(query, hours);
   return `/authentication/results${query.size === 0 ? '' : `?${query}`}`;
 }
 

@@ -71,9 +71,11 @@ type ButtonsProps = {
 
 function Buttons({ name, what, path, text, change, after }: ButtonsProps) {
   return html`
-    <button type="button" class="small" aria-label=${`Change the ${what} ${name}`} onClick=${change}>Change</button>
-    <${ActionButton} label="Remove" describe=${`Remove the ${what} ${name}`} kind="small" run=${() => remove(path)} after=${after}
-      done=${`The ${what} ${name} is removed.`} confirm=${{ title: `Remove the ${what} ${name}?`, text, verb: `Remove the ${what}`, danger: true }} />
+    <div class="actions">
+      <button type="button" class="small" aria-label=${`Change the ${what} ${name}`} onClick=${change}>Change</button>
+      <${ActionButton} label="Remove" describe=${`Remove the ${what} ${name}`} kind="small" run=${() => remove(path)} after=${after}
+        done=${`The ${what} ${name} is removed.`} confirm=${{ title: `Remove the ${what} ${name}?`, text, verb: `Remove the ${what}`, danger: true }} />
+    </div>
   `;
 }
 

@@ -2,6 +2,7 @@ import { html } from '/vendor/preact.js';
 import { Note } from '../../kit/badge.ts';
 import { Choice } from '../../kit/form.ts';
 import { listText } from '../../kit/format.ts';
+import { HoursField, hoursOf, setHours } from '../../kit/span.ts';
 import { Time } from '../../kit/time.ts';
 import { setQuery } from '../../state/router.ts';
 
@@ -14,25 +15,17 @@ const DIRECTIONS = [
   ['in', 'Mail that came'],
 ] as const;
 
-const SPANS = [
-  ['1', 'Hour'],
-  ['24', 'Day'],
-  ['168', 'Week'],
-  ['720', '30 days'],
-] as const;
-
 export type Selection = { direction: Direction; hours: string };
 
 export function selectionOf(query: URLSearchParams): Selection {
-  const hours = SPANS.find(([span]) => span === query.get('hours'))?.[0] ?? '24';
-  return { direction: query.get('direction') === 'in' ? 'in' : 'out', hours };
+  return { direction: query.get('direction') === 'in' ? 'in' : 'out', hours: hoursOf(query) };
 }
 
 /** As part of an address; nothing where it is what is shown anyway. */
 export function selectionText({ direction, hours }: Selection): string {
   const query = new URLSearchParams();
   if (direction === 'in') query.set('direction', direction);
-  if (hours !== '24') query.set('hours', hours);
+  setHours(query, hours);
   return query.size === 0 ? '' : `?${query}`;
 }
 
@@ -40,8 +33,7 @@ export function SelectionFields({ direction, hours }: Selection) {
   return html`
     <${Choice} label="Direction" value=${direction} options=${DIRECTIONS}
       onValue=${(value: Direction) => setQuery({ direction: value === 'out' ? undefined : value })} />
-    <${Choice} label="Time" value=${hours} options=${SPANS}
-      onValue=${(value: string) => setQuery({ hours: value === '24' ? undefined : value })} />
+    <${HoursField} hours=${hours} />
   `;
 }
 
